@@ -1,0 +1,1 @@
+"""Trainyard: train vision models on your own machines with ``kubectl apply``."""

@@ -1,0 +1,258 @@
+"""Dataset: an immutable snapshot of labelled images."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from trainyard.api._base import (
+    ApiModel,
+    Label,
+    Name,
+    Text,
+    atomic_list,
+    map_list,
+    rule,
+    rules,
+    set_list,
+)
+from trainyard.api.meta import Condition, Resource
+
+_RELATIVE = "a path must be relative and must not contain '..'"
+
+
+class DataFormat(StrEnum):
+    """Layouts of labelled images that can be read."""
+
+    YOLO = "yolo"
+    COCO = "coco"
+    VOC = "voc"
+    FOLDERS = "folders"
+    RECORDS = "records"
+
+
+class S3Source(ApiModel):
+    """A prefix in a bucket of the operator's object store."""
+
+    bucket: Annotated[
+        str,
+        StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"),
+    ]
+    """Bucket name."""
+    prefix: Annotated[
+        str,
+        StringConstraints(max_length=900, pattern=r"^[^\x00-\x1f\x7f]*$"),
+        Field(
+            json_schema_extra=rules(
+                rule("!self.startsWith('/') && !self.contains('..')", f"prefix: {_RELATIVE}")
+            )
+        ),
+    ] = ""
+    """Everything below this prefix is read; empty means the whole bucket."""
+
+
+class VolumeSource(ApiModel):
+    """A folder on a PersistentVolumeClaim of the same namespace."""
+
+    claim_name: Name
+    """Name of the PersistentVolumeClaim."""
+    path: Annotated[
+        str,
+        StringConstraints(max_length=900, pattern=r"^[^\x00-\x1f\x7f]*$"),
+        Field(
+            json_schema_extra=rules(
+                rule("!self.startsWith('/') && !self.contains('..')", f"path: {_RELATIVE}")
+            )
+        ),
+    ] = ""
+    """Folder below the volume's root."""
+
+
+class DataSource(ApiModel):
+    """Where the images and labels lie: exactly one of s3 and volume."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("has(self.s3) != has(self.volume)", "give exactly one of s3 and volume")
+        )
+    )
+    s3: S3Source | None = None
+    """A prefix in a bucket."""
+    volume: VolumeSource | None = None
+    """A folder on a PersistentVolumeClaim."""
+
+
+class SelectionFilter(ApiModel):
+    """Which of the samples found are taken; all that are given must hold."""
+
+    latest_submissions_only: bool = False
+    """Per image and entity only the last submission counts (format `records`)."""
+    classes: Annotated[tuple[Label, ...], Field(max_length=5000, json_schema_extra=set_list())] = ()
+    """Only samples with at least one of these values."""
+    tags: Annotated[tuple[Label, ...], Field(max_length=100, json_schema_extra=set_list())] = ()
+    """Only samples with all of these tags."""
+    submitted_after: datetime | None = None
+    """Only annotations submitted at or after this time."""
+    submitted_before: datetime | None = None
+    """Only annotations submitted before this time."""
+    search: Text | None = None
+    """Only samples whose name or tags contain this text."""
+    limit: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """At most this many samples, chosen at random with `seed`."""
+    seed: Annotated[int, Field(ge=0, le=2147483647)] = 0
+    """Seed of the choice that `limit` makes."""
+
+
+class Selection(ApiModel):
+    """One source of samples: where, in which format, and which of them."""
+
+    source: DataSource
+    """Where the images and labels lie."""
+    format: DataFormat
+    """`folders`: one folder per class, images inside. `yolo`: images with a text file of boxes or
+    polygons beside or under labels/. `coco`, `voc` and `records` are not supported yet."""
+    filter: SelectionFilter | None = None
+    """Which of the samples found are taken. Not supported yet."""
+    attribute: Label = "class"
+    """The attribute that the class names of this source are values of."""
+    class_names: Annotated[
+        tuple[Label, ...], Field(max_length=5000, json_schema_extra=atomic_list())
+    ] = ()
+    """Names of the classes by index, for data that carries numbers only. Without it the names
+    come from the data (data.yaml, or the folders' names)."""
+
+
+class DatasetSpec(ApiModel):
+    """Selections of labelled images, united by the digest of the image bytes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "oldSelf.suspend || self == oldSelf",
+                "a Dataset's spec is immutable once suspend is false: create a new Dataset",
+            ),
+            rule(
+                "self.suspend || (has(self.selections) && size(self.selections) > 0)",
+                "a Dataset needs at least one selection, or suspend: true to stay a draft",
+            ),
+        )
+    )
+    display_name: Text | None = None
+    """Name for people."""
+    description: Text | None = None
+    """What the data shows."""
+    suspend: bool = False
+    """True: a draft, which may be empty and be extended. False: the snapshot is made and the spec
+    is immutable from then on."""
+    selections: Annotated[
+        tuple[Selection, ...], Field(max_length=64, json_schema_extra=atomic_list())
+    ] = ()
+    """The sources whose samples make up the dataset."""
+    group_by: Text | None = None
+    """Names what belongs together (a file-name pattern or a record column: camera, patient,
+    video) and must never be spread over splits. Not supported yet."""
+
+
+class DatasetPhase(StrEnum):
+    """Where a dataset stands."""
+
+    DRAFT = "Draft"
+    PENDING = "Pending"
+    SNAPSHOTTING = "Snapshotting"
+    READY = "Ready"
+    FAILED = "Failed"
+
+
+class ClassCount(ApiModel):
+    """How often a class occurs."""
+
+    attribute: str
+    """The attribute."""
+    value: str
+    """Its value."""
+    count: int
+    """Number of annotations."""
+
+
+class RefusedCount(ApiModel):
+    """How many files were left out for one reason."""
+
+    reason: str
+    """Why, in one word."""
+    count: int
+    """Number of files."""
+    examples: Annotated[tuple[str, ...], Field(max_length=5, json_schema_extra=atomic_list())] = ()
+    """The first names."""
+
+
+class SnapshotStatus(ApiModel):
+    """The snapshot that trainings read. It never changes."""
+
+    uri: str
+    """Where it lies in the store."""
+    digest: str
+    """SHA-256 over samples and labels; the same selections of the same data give the same."""
+    samples: int
+    """Number of distinct images."""
+    annotations: int
+    """Number of labels."""
+    classes: Annotated[
+        tuple[ClassCount, ...], Field(max_length=5000, json_schema_extra=atomic_list())
+    ] = ()
+    """Classes with their counts."""
+    size_bytes: int
+    """Size of the packed images, in bytes."""
+    refused: Annotated[
+        tuple[RefusedCount, ...], Field(max_length=32, json_schema_extra=map_list("reason"))
+    ] = ()
+    """Files that were left out, by reason."""
+    created_at: datetime
+    """When the snapshot was completed."""
+
+
+class DatasetProgress(ApiModel):
+    """How far the snapshot Job is."""
+
+    percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """0..100."""
+    message: str = ""
+    """What it is doing."""
+
+
+class DatasetDisplay(ApiModel):
+    """Strings for the columns of kubectl."""
+
+    size: str = ""
+    """Size of the packed images, for people."""
+    classes: str = ""
+    """Number of classes."""
+
+
+class DatasetStatus(ApiModel):
+    """What the operator found."""
+
+    observed_generation: int | None = None
+    """The metadata.generation that this status is about."""
+    phase: DatasetPhase | None = None
+    """Draft, Pending, Snapshotting, Ready or Failed."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
+    ] = ()
+    """`Ready`: trainings can use the dataset."""
+    snapshot: SnapshotStatus | None = None
+    """Set when Ready."""
+    progress: DatasetProgress | None = None
+    """Set while the snapshot is made."""
+    display: DatasetDisplay | None = None
+    """Strings for the columns."""
+
+
+class Dataset(Resource):
+    """An immutable snapshot of labelled images."""
+
+    kind: str = "Dataset"
+    spec: DatasetSpec
+    status: DatasetStatus = DatasetStatus()

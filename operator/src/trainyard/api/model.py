@@ -1,0 +1,103 @@
+"""TrainedModel: a finished model, which outlives the process that made it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from trainyard.api._base import ApiModel, Text, map_list, rule, rules
+from trainyard.api.capability import CapabilityType, Output
+from trainyard.api.meta import Condition, Resource
+from trainyard.api.process import Artefacts, MetricSet
+from trainyard.api.template import Engine
+
+
+class Lineage(ApiModel):
+    """Where the model comes from."""
+
+    process: str | None = None
+    """Name of the TrainingProcess."""
+    process_uid: str | None = None
+    """Its UID."""
+    template: str | None = None
+    """Name of the TrainingTemplate."""
+    node: str | None = None
+    """Where it was trained."""
+    finished_at: datetime | None = None
+    """When the training ended."""
+
+
+class TrainedModelSpec(ApiModel):
+    """A finished model. Immutable."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self == oldSelf", "a TrainedModel is immutable: create a new one instead")
+        )
+    )
+    display_name: Text | None = None
+    """Name for people."""
+    capability: Annotated[str, Field(max_length=63)]
+    """Name of the Capability it was trained for."""
+    type: CapabilityType
+    """The kind of element it is."""
+    engine: Engine
+    """The engine that trained it."""
+    classes: Annotated[
+        tuple[Output, ...],
+        Field(max_length=5000, json_schema_extra=map_list("attribute", "value")),
+    ]
+    """Its outputs in the order of their positions."""
+    artefacts: Artefacts
+    """Its files."""
+    fingerprint: str | None = None
+    """SHA-256 over the inputs of the training."""
+    lineage: Lineage | None = None
+    """Where it comes from."""
+    metric: Annotated[str, Field(max_length=64)] = ""
+    """The primary metric at the end of the training, for the METRIC column."""
+
+
+class NamedEvaluation(ApiModel):
+    """Metrics of this model under a named plan."""
+
+    plan: str
+    """Name of the plan."""
+    result: MetricSet
+    """The metrics."""
+    created_at: datetime
+    """When they were measured."""
+
+
+class TrainedModelDisplay(ApiModel):
+    """Strings for the columns of kubectl."""
+
+    size: str = ""
+    """Size of the weights, for people."""
+
+
+class TrainedModelStatus(ApiModel):
+    """What was found out about the model later."""
+
+    observed_generation: int | None = None
+    """The metadata.generation that this status is about."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
+    ] = ()
+    """`Ready`: the model can be used."""
+    evaluations: Annotated[
+        tuple[NamedEvaluation, ...], Field(max_length=100, json_schema_extra=map_list("plan"))
+    ] = ()
+    """Evaluations by plan."""
+    display: TrainedModelDisplay | None = None
+    """Strings for the columns."""
+
+
+class TrainedModel(Resource):
+    """A finished model, which outlives the process that made it."""
+
+    kind: str = "TrainedModel"
+    spec: TrainedModelSpec
+    status: TrainedModelStatus = TrainedModelStatus()

@@ -1,0 +1,430 @@
+"""TrainingProcess: one training on one node."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, StringConstraints, create_model
+
+from trainyard.api._base import (
+    ApiModel,
+    Name,
+    atomic_list,
+    map_list,
+    rule,
+    rules,
+    set_list,
+    unchanged,
+)
+from trainyard.api.meta import Condition, Resource
+from trainyard.api.template import (
+    Augmentation,
+    Evaluation,
+    Hyperparameters,
+    Resources,
+)
+
+
+def _without_defaults(model: type[ApiModel]) -> type[ApiModel]:
+    """`model` with every field optional and none defaulted, so that one override is one field."""
+    fields: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        for extra in info.metadata:
+            annotation = Annotated[annotation, extra]  # type: ignore[assignment]
+        fields[name] = (
+            annotation | None if annotation is not None else None,
+            Field(default=None, description=info.description),
+        )
+    made: type[ApiModel] = create_model(f"{model.__name__}Overrides", __base__=ApiModel, **fields)
+    made.__doc__ = f"Fields of {model.__name__} that this run changes."
+    return made
+
+
+HyperparametersOverrides = _without_defaults(Hyperparameters)
+AugmentationOverrides = _without_defaults(Augmentation)
+EvaluationOverrides = _without_defaults(Evaluation)
+ResourcesOverrides = _without_defaults(Resources)
+
+
+class Overrides(ApiModel):
+    """Fields of the template that this run changes; what is left out keeps its value."""
+
+    hyperparameters: HyperparametersOverrides | None = None  # type: ignore[valid-type]
+    """Knobs of the training."""
+    augmentation: AugmentationOverrides | None = None  # type: ignore[valid-type]
+    """How train images are varied."""
+    evaluation: EvaluationOverrides | None = None  # type: ignore[valid-type]
+    """How the model is judged."""
+    resources: ResourcesOverrides | None = None  # type: ignore[valid-type]
+    """What the training pod asks of its machine."""
+
+
+DatasetNames = Annotated[tuple[Name, ...], Field(max_length=64, json_schema_extra=set_list())]
+
+
+class Splits(ApiModel):
+    """The datasets by their use. No image may be in train and in dev or test."""
+
+    train: Annotated[
+        tuple[Name, ...], Field(min_length=1, max_length=64, json_schema_extra=set_list())
+    ]
+    """Datasets that the model learns from."""
+    dev: Annotated[
+        tuple[Name, ...], Field(min_length=1, max_length=64, json_schema_extra=set_list())
+    ]
+    """Datasets that the best epoch is chosen on."""
+    test: DatasetNames = ()
+    """Datasets that the finished model is measured on, once."""
+
+
+Email = Annotated[
+    str,
+    StringConstraints(
+        max_length=254,
+        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$",
+    ),
+]
+WebhookUrl = Annotated[
+    str, StringConstraints(max_length=1024, pattern=r"^https?://[^\x00-\x20\x7f]+$")
+]
+
+
+class Notifications(ApiModel):
+    """Who is told how the run ended. Not supported yet."""
+
+    email: Annotated[tuple[Email, ...], Field(max_length=50, json_schema_extra=set_list())] = ()
+    """E-mail addresses."""
+    webhooks: Annotated[
+        tuple[WebhookUrl, ...], Field(max_length=10, json_schema_extra=set_list())
+    ] = ()
+    """URLs that are sent a JSON document."""
+
+
+class Retry(ApiModel):
+    """What happens after a failed attempt. Not supported yet."""
+
+    limit: Annotated[int, Field(ge=0, le=10)] = 0
+    """Attempts after the first."""
+    shrink_batch_on_out_of_memory: bool = False
+    """Halve the batch size when the GPU ran out of memory."""
+
+
+class OnExistingRun(StrEnum):
+    """What to do when a verified model of the same inputs is there already."""
+
+    TRAIN = "Train"
+    REUSE = "Reuse"
+
+
+Seconds = Annotated[int, Field(ge=1, le=31_536_000)]
+
+
+class TrainingProcessSpec(ApiModel):
+    """One training of one capability by one template on one node."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *(
+                item | {"message": item["message"] + ": create a new TrainingProcess"}
+                for item in unchanged(
+                    "capability",
+                    "template",
+                    "overrides",
+                    "datasets",
+                    "targetNode",
+                    "retry",
+                    "startDeadlineSeconds",
+                    "activeDeadlineSeconds",
+                    "stallTimeoutSeconds",
+                    "onExistingRun",
+                )
+            ),
+            rule(
+                "self.datasets.train.all(t, !(t in self.datasets.dev) && "
+                "(!has(self.datasets.test) || !(t in self.datasets.test)))",
+                "a Dataset cannot be in datasets.train and also in datasets.dev or datasets.test",
+                ".datasets",
+            ),
+        )
+    )
+    suspend: bool = False
+    """True at creation: a draft that does not start. False: start."""
+    capability: Name
+    """Name of the Capability: what the model must output."""
+    template: Name
+    """Name of the TrainingTemplate: the recipe."""
+    overrides: Overrides | None = None
+    """Fields of the template that this run changes."""
+    datasets: Splits
+    """The datasets by their use."""
+    target_node: Annotated[
+        str,
+        StringConstraints(
+            min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
+        ),
+    ]
+    """Name of the node that the training runs on; it must carry the label
+    trainyard.dev/target=true."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Higher runs first among those that wait for the same node; then the older."""
+    notifications: Notifications | None = None
+    """Who is told how the run ended. Not supported yet."""
+    retry: Retry | None = None
+    """What happens after a failed attempt. Not supported yet."""
+    start_deadline_seconds: Seconds | None = None
+    """Fail when the run has not started after this time. Not supported yet."""
+    active_deadline_seconds: Seconds | None = None
+    """Fail when the run is not done this long after its start. Not supported yet."""
+    stall_timeout_seconds: Seconds | None = None
+    """Fail when there is no progress for this long. Not supported yet."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """Remove Job and pods this long after the end, never the process. Not supported yet."""
+    on_existing_run: OnExistingRun = OnExistingRun.TRAIN
+    """`Train` always trains. `Reuse` takes the verified model of the same inputs when there is
+    one. Only `Train` is supported yet."""
+
+
+class ProcessPhase(StrEnum):
+    """Where a process stands. Succeeded and Failed never change."""
+
+    CREATED = "Created"
+    QUEUED = "Queued"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    SUSPENDING = "Suspending"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether this phase never changes again."""
+        return self in (ProcessPhase.SUCCEEDED, ProcessPhase.FAILED)
+
+
+class ResolvedInput(ApiModel):
+    """One input as it was when the first attempt was made."""
+
+    name: str
+    """Its name."""
+    digest: str
+    """SHA-256 of its content."""
+
+
+class Resolved(ApiModel):
+    """What the run is made of, frozen at the first attempt."""
+
+    capability: ResolvedInput | None = None
+    """The capability's spec."""
+    template: ResolvedInput | None = None
+    """The template's spec with the overrides applied."""
+    datasets: Annotated[
+        tuple[ResolvedInput, ...], Field(max_length=192, json_schema_extra=map_list("name"))
+    ] = ()
+    """The snapshots."""
+    image: str | None = None
+    """The trainer image."""
+    fingerprint: str | None = None
+    """SHA-256 over all of them: runs with equal fingerprints train on equal inputs."""
+
+
+class QueueStatus(ApiModel):
+    """Why the process waits."""
+
+    position: int | None = None
+    """1 is the next to start."""
+    waiting_for: str | None = None
+    """Who holds the node, `namespace/name`."""
+    estimated_start_time: datetime | None = None
+    """When it will probably start."""
+
+
+class ProgressStatus(ApiModel):
+    """How far the training is."""
+
+    percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """0..100, of the whole run."""
+    epoch: int | None = None
+    """Epochs done."""
+    epochs: int | None = None
+    """Epochs in all."""
+    estimated_remaining_seconds: int | None = None
+    """Seconds that the rest will probably take."""
+    estimated_completion_time: datetime | None = None
+    """When it will probably be done."""
+    last_updated_time: datetime | None = None
+    """When the trainer last reported."""
+
+
+class MetricValue(ApiModel):
+    """One number, as a string so that no float is rounded by a client."""
+
+    name: str
+    """For example mAP50-95 or top-1."""
+    value: str
+    """The number in decimal notation."""
+
+
+class HistoryPoint(ApiModel):
+    """One point of the learning curves."""
+
+    epoch: int
+    """Epochs done."""
+    learning_rate: str | None = None
+    """Learning rate of the epoch."""
+    train_loss: str | None = None
+    """Mean train loss of the epoch."""
+    dev_accuracy: str | None = None
+    """The primary metric on dev."""
+
+
+class Attempt(ApiModel):
+    """One try on the node: a record that is written once and completed once."""
+
+    number: int
+    """1 is the first."""
+    node: str
+    """Where it runs."""
+    start_time: datetime | None = None
+    """When its Job was created."""
+    finish_time: datetime | None = None
+    """When its Job was over."""
+    reason: str | None = None
+    """How it ended, in one word."""
+    message: str | None = None
+    """How it ended, in a sentence."""
+
+
+class MetricSet(ApiModel):
+    """Metrics on one split."""
+
+    metrics: Annotated[
+        tuple[MetricValue, ...], Field(max_length=64, json_schema_extra=map_list("name"))
+    ] = ()
+    """The metrics."""
+    samples: int | None = None
+    """Number of images."""
+
+
+class EvaluationStatus(ApiModel):
+    """How good the finished model is."""
+
+    dev: MetricSet | None = None
+    """On the data that the best epoch was chosen on."""
+    test: MetricSet | None = None
+    """On held-out data, measured once."""
+
+
+class ArtefactRef(ApiModel):
+    """One file in the store."""
+
+    uri: str
+    """Where it lies, `s3://bucket/key`."""
+    sha256: str
+    """Its digest, verified by the operator."""
+    size_bytes: int
+    """Its size."""
+
+
+class Artefacts(ApiModel):
+    """The finished model's files."""
+
+    location: str
+    """The folder they lie in."""
+    weights: ArtefactRef | None = None
+    """model.pth: tensors and JSON, loads with weights_only=True."""
+    config: ArtefactRef | None = None
+    """config.yaml: all that is needed to rebuild the model and interpret its outputs."""
+    archive: ArtefactRef | None = None
+    """Both of them in one zip file."""
+    onnx: ArtefactRef | None = None
+    """The model in ONNX."""
+    metrics: ArtefactRef | None = None
+    """metrics.json."""
+    curves: ArtefactRef | None = None
+    """A picture of the learning curves."""
+    log: ArtefactRef | None = None
+    """The trainer's log."""
+
+
+class NotificationRecord(ApiModel):
+    """One message that was or will be sent."""
+
+    id: str
+    """Identifies transition and recipient."""
+    state: str
+    """Pending, Sent or Failed."""
+    time: datetime | None = None
+    """When the state last changed."""
+
+
+class ProcessDisplay(ApiModel):
+    """Strings for the columns of kubectl."""
+
+    progress: str = ""
+    """Percent and epoch."""
+    eta: str = ""
+    """Time left."""
+    queue: str = ""
+    """Position and whom it waits for."""
+    metric: str = ""
+    """The primary metric."""
+    reason: str = ""
+    """Why it stands where it stands."""
+
+
+class TrainingProcessStatus(ApiModel):
+    """Where the run stands."""
+
+    observed_generation: int | None = None
+    """The metadata.generation that this status is about."""
+    phase: ProcessPhase | None = None
+    """Created, Queued, Starting, Running, Suspending, Suspended, Succeeded or Failed."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
+    ] = ()
+    """Validated, NodeReserved, Running, Suspended, ProgressStalled, Complete, Failed and
+    Finished, which is true with either end."""
+    resolved: Resolved | None = None
+    """What the run is made of, frozen at the first attempt."""
+    queue: QueueStatus | None = None
+    """Set while it waits for its node."""
+    progress: ProgressStatus | None = None
+    """How far the training is."""
+    metrics: Annotated[
+        tuple[MetricValue, ...], Field(max_length=64, json_schema_extra=map_list("name"))
+    ] = ()
+    """The newest metrics on dev."""
+    history: Annotated[
+        tuple[HistoryPoint, ...], Field(max_length=50, json_schema_extra=atomic_list())
+    ] = ()
+    """Learning curves, thinned out to at most 50 points; the rest is in the store."""
+    attempts: Annotated[
+        tuple[Attempt, ...], Field(max_length=100, json_schema_extra=map_list("number"))
+    ] = ()
+    """Every try."""
+    evaluation: EvaluationStatus | None = None
+    """How good the finished model is."""
+    artefacts: Artefacts | None = None
+    """The finished model's files, verified."""
+    model: str | None = None
+    """Name of the TrainedModel."""
+    notifications: Annotated[
+        tuple[NotificationRecord, ...], Field(max_length=200, json_schema_extra=map_list("id"))
+    ] = ()
+    """Messages that were or will be sent."""
+    gpu_seconds: int | None = None
+    """GPU time of all attempts, in seconds."""
+    display: ProcessDisplay | None = None
+    """Strings for the columns."""
+
+
+class TrainingProcess(Resource):
+    """One training on one node."""
+
+    kind: str = "TrainingProcess"
+    spec: TrainingProcessSpec
+    status: TrainingProcessStatus = TrainingProcessStatus()

@@ -1,0 +1,248 @@
+"""TrainingTemplate: the recipe of a training."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from trainyard.api._base import (
+    ApiModel,
+    Name,
+    Sha256,
+    Text,
+    map_list,
+    rule,
+    rules,
+    set_list,
+)
+from trainyard.api.meta import Condition, Resource
+
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+Quantity = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    StringConstraints(max_length=32, pattern=QUANTITY),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": QUANTITY,
+            "x-kubernetes-int-or-string": True,
+        }
+    ),
+]
+"""A Kubernetes resource quantity: `2`, `500m`, `8Gi`."""
+
+
+class Engine(StrEnum):
+    """The training engines."""
+
+    YOLO_DET = "yolo-det"
+    YOLO_SEG = "yolo-seg"
+    YOLO_CLS = "yolo-cls"
+    EMBEDDER = "embedder"
+
+
+class Weights(ApiModel):
+    """A file of weights, named with its digest."""
+
+    uri: Annotated[str, StringConstraints(max_length=1024, pattern=r"^s3://[^\x00-\x20\x7f]+$")]
+    """Where the file lies in the store, `s3://bucket/key`."""
+    sha256: Sha256
+    """Digest of the file; the operator's settings must allow it."""
+
+
+class BaseModelRef(ApiModel):
+    """What training starts from: exactly one of the three."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "[has(self.architecture), has(self.weights), has(self.trainedModel)]"
+                ".filter(x, x).size() == 1",
+                "give exactly one of architecture, weights and trainedModel",
+            )
+        )
+    )
+    architecture: (
+        Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9]*[nsmlx]$")] | None
+    ) = None
+    """An architecture with its size, trained from scratch, for example `yolo11n`."""
+    weights: Weights | None = None
+    """Weights in the store. Not supported yet."""
+    trained_model: Name | None = None
+    """A TrainedModel of this namespace. Not supported yet."""
+
+
+class Optimizer(StrEnum):
+    """Optimisers that the engines know."""
+
+    AUTO = "auto"
+    SGD = "SGD"
+    ADAM = "Adam"
+    ADAMW = "AdamW"
+    RMSPROP = "RMSProp"
+
+
+class Hyperparameters(ApiModel):
+    """The knobs of the training."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Passes over the train data."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Images a step."""
+    image_size: Annotated[int, Field(ge=32, le=4096)] = 640
+    """Side of the square that images are fitted into, in pixels."""
+    optimizer: Optimizer = Optimizer.AUTO
+    """`auto` lets the engine choose by the length of the run."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.01
+    """Initial learning rate. Ignored by `optimizer: auto`, which chooses its own."""
+    final_learning_rate_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Last learning rate, as a fraction of the first."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.937
+    """Momentum of SGD, or beta1 of Adam."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0005
+    """L2 regularisation."""
+    warmup_epochs: Annotated[float, Field(ge=0, le=1000)] = 3.0
+    """Epochs in which the learning rate rises to its initial value."""
+    patience: Annotated[int, Field(ge=0, le=100_000)] = 100
+    """Stop after this many epochs without an improvement on dev; 0 never stops early."""
+    seed: Annotated[int, Field(ge=0, le=2147483647)] = 0
+    """Seed of all random numbers."""
+    amp: bool = True
+    """Mixed precision on a GPU; without effect on a CPU."""
+    workers: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Processes that load images; by default as many as the pod has CPUs."""
+    extra: (
+        dict[
+            Annotated[str, StringConstraints(max_length=64)],
+            Annotated[str, StringConstraints(max_length=256)],
+        ]
+        | None
+    ) = Field(default=None, max_length=64)
+    """Engine arguments that have no field here, as strings. Not supported yet."""
+
+
+class AugmentationPreset(StrEnum):
+    """Named sets of augmentations."""
+
+    ROTATIONS_EXPOSURE_NOISE = "rotations-exposure-noise"
+    NONE = "none"
+
+
+class Augmentation(ApiModel):
+    """How train images are varied. A field given here wins over the preset's value."""
+
+    preset: AugmentationPreset = AugmentationPreset.ROTATIONS_EXPOSURE_NOISE
+    """`rotations-exposure-noise` (rotation 15 degrees, exposure 0.4, noise 0.02), or `none`."""
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] | None = None
+    """Images are rotated at random by up to this angle, in degrees, either way."""
+    exposure: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Brightness is scaled at random by a factor in 1 - exposure .. 1 + exposure."""
+    noise: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Largest standard deviation of Gaussian noise, where 1 is the full range of a pixel."""
+    flip: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Probability of a horizontal flip."""
+    scale: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """Images are scaled at random by a factor in 1 - scale .. 1 + scale."""
+    mosaic: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Probability of joining four images into one (detectors)."""
+
+
+class Evaluation(ApiModel):
+    """How the model is judged."""
+
+    confidence_threshold: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """Answers below this confidence are left out when precision and recall are computed."""
+    iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """Boxes that overlap more than this count as one (non-maximum suppression)."""
+    primary_metric: (
+        Annotated[str, StringConstraints(max_length=32, pattern=r"^[A-Za-z0-9-]+$")] | None
+    ) = None
+    """The metric by which the best epoch is chosen and which the METRIC column shows: mAP50-95
+    (detectors' default), mAP50, top-1 (classifiers' default) or top-5."""
+
+
+class ExportFormat(StrEnum):
+    """File formats a finished model can be exported to."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+
+
+class Resources(ApiModel):
+    """What the training pod asks of its machine."""
+
+    gpus: Annotated[int, Field(ge=0, le=1)] = 1
+    """GPUs; 0 trains on the CPU, and only 0 does."""
+    cpu: Quantity = "2"
+    """CPUs requested, as a Kubernetes quantity."""
+    memory: Quantity = "8Gi"
+    """Memory requested, which is also the limit."""
+    shared_memory: Quantity = "1Gi"
+    """Size of /dev/shm, which loader processes use to hand over images."""
+
+
+class TrainingTemplateSpec(ApiModel):
+    """The recipe. A process takes a copy when it starts, so later edits touch later runs only."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.baseModel.architecture) || self.engine == 'embedder' || "
+                "self.baseModel.architecture.startsWith('yolo')",
+                "baseModel.architecture does not fit the engine: the yolo engines take "
+                "architectures such as yolo11n",
+                ".baseModel",
+            )
+        )
+    )
+    display_name: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$"),
+    ]
+    """Name for people: letters, digits, `-`, `_` and `.` only."""
+    description: Text | None = None
+    """What the recipe is good for."""
+    engine: Engine
+    """`yolo-det` finds boxes, `yolo-cls` classifies whole images. `yolo-seg` (polygons) and
+    `embedder` (vectors) are not supported yet."""
+    base_model: BaseModelRef
+    """What training starts from."""
+    hyperparameters: Hyperparameters = Hyperparameters()
+    """The knobs of the training."""
+    augmentation: Augmentation = Augmentation()
+    """How train images are varied."""
+    evaluation: Evaluation = Evaluation()
+    """How the model is judged."""
+    exports: Annotated[
+        tuple[ExportFormat, ...], Field(max_length=4, json_schema_extra=set_list())
+    ] = ()
+    """Formats to export besides .pth. Not supported yet."""
+    resources: Resources = Resources()
+    """What the training pod asks of its machine."""
+    image: (
+        Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")]
+        | None
+    ) = None
+    """Another trainer image, by digest. Not supported yet."""
+
+
+class TrainingTemplateStatus(ApiModel):
+    """What the operator says about the template."""
+
+    observed_generation: int | None = None
+    """The metadata.generation that this status is about."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
+    ] = ()
+    """`Ready`: processes can use the template."""
+
+
+class TrainingTemplate(Resource):
+    """The recipe of a training: engine, base model, hyperparameters, augmentation."""
+
+    kind: str = "TrainingTemplate"
+    spec: TrainingTemplateSpec
+    status: TrainingTemplateStatus = TrainingTemplateStatus()
