@@ -1,0 +1,1 @@
+"""The kinds, the wire messages and the run files: pydantic models without any I/O."""

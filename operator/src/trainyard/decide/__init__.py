@@ -1,0 +1,1 @@
+"""Pure decisions: functions of facts and time, one file a policy."""

@@ -1,0 +1,1 @@
+"""The process that runs in the cluster: kopf handlers, cache, queue, settings, start-up."""

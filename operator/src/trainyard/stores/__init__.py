@@ -1,0 +1,1 @@
+"""The artefact store: S3, or a folder for local use."""
