@@ -1,0 +1,87 @@
+"""Condition types and reasons: the vocabulary of `status.conditions`.
+
+Each reason is one CamelCase word with a comment that says when it appears.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """The aspects of an object's state."""
+
+    READY = "Ready"  # Capability, TrainingTemplate, Dataset, TrainedModel
+    VALIDATED = "Validated"  # capability, template, datasets and settings fit together
+    NODE_RESERVED = "NodeReserved"  # the target node is ours
+    RUNNING = "Running"  # the training pod runs
+    SUSPENDED = "Suspended"  # it does not start, or was stopped
+    PROGRESS_STALLED = "ProgressStalled"  # no sign of life from the trainer
+    COMPLETE = "Complete"  # ended with a verified model
+    FAILED = "Failed"  # ended without
+    FINISHED = "Finished"  # ended, either way
+
+
+class Reason(StrEnum):
+    """Why a condition is what it is."""
+
+    # Validated: it waits for what may still come.
+    VALID = "Valid"  # everything fits
+    STORE_SECRET_MISSING = "StoreSecretMissing"  # the namespace has no Secret trainyard-store
+    CAPABILITY_NOT_FOUND = "CapabilityNotFound"  # spec.capability names none in the namespace
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"  # spec.template names none in the namespace
+    DATASET_NOT_FOUND = "DatasetNotFound"  # spec.datasets names one that is not there
+    DATASET_NOT_READY = "DatasetNotReady"  # a dataset has no snapshot yet
+    STORE_UNAVAILABLE = "StoreUnavailable"  # the object store does not answer; tried again
+    # Validated: it never can run as it is.
+    ENGINE_MISMATCH = "EngineMismatch"  # the engine does not train this type of capability
+    INVALID_OVERRIDE = "InvalidOverride"  # template and overrides together break a bound
+    CLASSES_MISSING = "ClassesMissing"  # the train data lacks a class of the capability
+    SPLITS_OVERLAP = "SplitsOverlap"  # the same image is in train and in dev or test
+    NOT_YET_SUPPORTED = "NotYetSupported"  # a field is set that does not act yet
+    INVALID_OBJECT = "InvalidObject"  # the stored object does not fit the API's types
+
+    # NodeReserved.
+    RESERVED = "Reserved"  # the lock is held for this process
+    WAITING_FOR_NODE = "WaitingForNode"  # another process holds the node or goes first
+    NODE_NOT_FOUND = "NodeNotFound"  # no node of that name
+    NODE_NOT_ENABLED = "NodeNotEnabled"  # the node lacks the label trainyard.dev/target=true
+    NODE_NOT_READY = "NodeNotReady"  # its kubelet does not report Ready
+    NODE_CORDONED = "NodeCordoned"  # the node is marked unschedulable
+    NODE_TAINTED = "NodeTainted"  # a taint that the training does not tolerate
+    INSUFFICIENT_GPUS = "InsufficientGPUs"  # fewer allocatable GPUs than asked for
+    RELEASED = "Released"  # the run is over and the node is free for the next
+
+    # Running.
+    PODS_READY = "PodsReady"  # the training container runs
+    STARTING = "Starting"  # the Job was started and has no running pod yet
+    IMAGE_PULL_FAILED = "ImagePullFailed"  # the trainer image cannot be had on the node
+    UNSCHEDULABLE = "Unschedulable"  # the scheduler does not place the pod
+    VERIFYING_ARTEFACTS = "VerifyingArtefacts"  # the run is over, its files are being checked
+    JOB_NAME_TAKEN = "JobNameTaken"  # a Job made by another has the name of ours
+
+    # Suspended.
+    DRAFT = "Draft"  # spec.suspend was true from the start
+    STARTED = "Started"  # spec.suspend is false
+
+    # Complete.
+    TRAINING_SUCCEEDED = "TrainingSucceeded"  # every file of the manifest was verified
+
+    # Failed.
+    VALIDATION_FAILED = "ValidationFailed"  # see the condition Validated
+    BAD_DATA = "BadData"  # images or labels that cannot be used
+    GPU_NOT_VISIBLE = "GPUNotVisible"  # the pod asked for a GPU and saw none
+    GPU_OUT_OF_MEMORY = "GPUOutOfMemory"  # the GPU's memory did not suffice
+    OUT_OF_MEMORY = "OutOfMemory"  # the container was killed for its memory limit
+    TRAINER_ERROR = "TrainerError"  # the trainer ended with an error
+    STOPPED = "Stopped"  # the trainer was stopped from outside
+    JOB_DELETED = "JobDeleted"  # somebody deleted the Job of the running attempt
+    ARTEFACT_UPLOAD_FAILED = "ArtefactUploadFailed"  # a file is missing or is not what it should be
+
+    # Ready of a Dataset.
+    SNAPSHOTTED = "Snapshotted"  # the snapshot is complete and verified
+    SNAPSHOTTING = "Snapshotting"  # the snapshot Job runs
+    SNAPSHOT_FAILED = "SnapshotFailed"  # the snapshot Job ended with an error
+
+    # Ready of the others.
+    ACCEPTED = "Accepted"  # processes can use it

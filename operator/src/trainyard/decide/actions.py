@@ -1,0 +1,99 @@
+"""Actions: the writes that a decision asks for, in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from trainyard.api.model import TrainedModelSpec
+from trainyard.api.run import RunFile, SnapshotRunFile
+from trainyard.decide.facts import JobFacts
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class CreateTrainingJob:
+    """Create the suspended Job of an attempt, then the ConfigMap with its run.yaml."""
+
+    run: RunFile
+    attempt: int
+    node: str
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Delete a Job of ours that was never started and no longer says what is wanted."""
+
+    job: JobFacts
+
+
+@dataclass(frozen=True)
+class StartJob:
+    """Take the node's lock, look at the whole cluster once more, then unsuspend the Job."""
+
+    job: JobFacts
+    node: str
+    process: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class SuspendJob:
+    """Suspend a Job that runs without holding the lock."""
+
+    job: JobFacts
+
+
+@dataclass(frozen=True)
+class CreateSnapshotJob:
+    """Create the Job that makes a Dataset's snapshot, then the ConfigMap it reads."""
+
+    run: SnapshotRunFile
+
+
+@dataclass(frozen=True)
+class CreateModel:
+    """Create the TrainedModel of a finished run."""
+
+    name: str
+    spec: TrainedModelSpec
+
+
+@dataclass(frozen=True)
+class ReleaseLock:
+    """Free a node whose holder is over."""
+
+    node: str
+
+
+Action = (
+    CreateTrainingJob
+    | DeleteJob
+    | StartJob
+    | SuspendJob
+    | CreateSnapshotJob
+    | CreateModel
+    | ReleaseLock
+)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event about a transition, for `kubectl describe`."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Decision(Generic[S]):
+    """What to do now: actions in order, then the status, then the events."""
+
+    status: S
+    actions: tuple[Action, ...] = ()
+    events: tuple[Happening, ...] = ()
+    look_again_at: datetime | None = None
+    """When to decide again although nothing happens."""

@@ -1,0 +1,213 @@
+"""Facts: what was gathered about the cluster, as frozen values. No Kubernetes types, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from trainyard.api.capability import Capability
+from trainyard.api.dataset import Dataset
+from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
+from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.report import LastWords, ProgressReport
+from trainyard.api.template import TrainingTemplate
+
+
+@dataclass(frozen=True)
+class Taint:
+    """A taint that keeps pods off a node."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """A node as the API server shows it."""
+
+    name: str
+    uid: str
+    enabled: bool
+    """Carries the label trainyard.dev/target=true."""
+    ready: bool
+    cordoned: bool
+    taints: tuple[Taint, ...] = ()
+    allocatable: dict[str, int] = field(default_factory=dict)
+    """Whole units of each extended resource."""
+    system_uuid: str = ""
+    boot_id: str = ""
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A Job with our labels."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    owner_uid: str
+    spec_hash: str
+    suspended: bool
+    complete: bool
+    failed: bool
+    failure: str = ""
+    """Message of the condition Failed."""
+    process: str = ""
+    """Name of its TrainingProcess."""
+    target_node: str = ""
+    deleting: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the Job controller is done with it."""
+        return self.complete or self.failed
+
+    @property
+    def live(self) -> bool:
+        """Whether the Job controller may make a pod of it."""
+        return not self.suspended and not self.finished
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """A pod with our labels."""
+
+    namespace: str
+    name: str
+    uid: str
+    job_uid: str
+    phase: str
+    target_node: str
+    """Node that it is pinned to, bound or not."""
+    node: str = ""
+    """Node that it is bound to."""
+    exit_code: int | None = None
+    oom_killed: bool = False
+    last_words: LastWords | None = None
+    waiting_reason: str = ""
+    """Reason of the container's state waiting, for example ErrImagePull."""
+    waiting_message: str = ""
+    unschedulable: str = ""
+    """Message of the scheduler."""
+
+    @property
+    def over(self) -> bool:
+        """Whether its containers have ended."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class LeaseFacts:
+    """The lock of a node."""
+
+    name: str
+    uid: str
+    resource_version: str
+    node: str
+    holder_job_uid: str
+    holder: str
+    """`namespace/name` of the TrainingProcess."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another process of the same node, as far as the queue is concerned."""
+
+    key: str
+    """`namespace/name`."""
+    uid: str
+    phase: ProcessPhase | None
+    validated: bool
+    suspended: bool
+    priority: int
+    created: datetime
+    eta: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Images that are in two splits."""
+
+    split: str
+    """`dev` or `test`."""
+    count: int
+    examples: tuple[tuple[str, str], ...]
+    """Names in train and in the other split."""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Something that could not be read now and may be readable later."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Something in the store that is not what it should be."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class ProcessFacts:
+    """Everything that decides about one TrainingProcess."""
+
+    process: TrainingProcess
+    settings: DecisionSettings
+    capability: Capability | None = None
+    template: TrainingTemplate | None = None
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    secret_present: bool = True
+    overlaps: tuple[Overlap, ...] | Unavailable = ()
+    node: NodeFacts | None = None
+    job: JobFacts | None = None
+    """The Job that has the name of the current (or first) attempt's."""
+    run_file_present: bool = False
+    """The ConfigMap with run.yaml is there."""
+    pod: PodFacts | None = None
+    lease: LeaseFacts | None = None
+    """The lock of the target node."""
+    holder_live: bool = False
+    """A training pod of another process is live on the target node."""
+    rivals: tuple[Rival, ...] = ()
+    report: ProgressReport | None = None
+    verdict: ArtefactManifest | Mismatch | Unavailable | None = None
+    """Result of verifying the artefacts, once the Job is complete."""
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """Everything that decides about one Dataset."""
+
+    dataset: Dataset
+    settings: DecisionSettings
+    secret_present: bool = True
+    job: JobFacts | None = None
+    pod: PodFacts | None = None
+    report: ProgressReport | None = None
+    snapshot: SnapshotManifest | Mismatch | Unavailable | None = None
+
+
+@dataclass(frozen=True)
+class LockFacts:
+    """Everything that decides whether a node's lock is released."""
+
+    lease: LeaseFacts | None
+    holder_job: JobFacts | None
+    pods: tuple[PodFacts, ...]
+    """All training pods of the node, bound or pinned to it."""
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    """The settings that decisions depend on."""
+
+    image: str
+    store_root: str
+    gpu_resource_name: str = "nvidia.com/gpu"
+    tolerated_taints: frozenset[tuple[str, str]] = frozenset()
+    """(key, effect) of the taints that training pods tolerate; key `*` is any."""
+    gpu_wait_seconds: int = 600

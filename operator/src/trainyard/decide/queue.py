@@ -1,0 +1,64 @@
+"""Who goes next on a node: priority, then age. Only validated processes stand in the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from trainyard.api.process import ProcessPhase
+from trainyard.decide.facts import LeaseFacts, Rival
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands."""
+
+    position: int
+    """1 is the next to start."""
+    length: int
+    """Processes that wait, this one included."""
+    waiting_for: str | None
+    """`namespace/name` of who holds the node or goes first; None: nobody."""
+    holder_eta: datetime | None = None
+    """When the holder will probably be done."""
+
+    @property
+    def first(self) -> bool:
+        """Whether it may start now."""
+        return self.waiting_for is None and self.position == 1
+
+
+def place(
+    me: Rival, rivals: tuple[Rival, ...], lease: LeaseFacts | None, holder: str | None
+) -> Place:
+    """The place of `me` among `rivals`, all for the same node.
+
+    Parameters
+    ----------
+    lease
+        The node's lock, if anybody holds it.
+    holder
+        `namespace/name` of another process with a live pod on the node, lock or no lock.
+    """
+    waiting = sorted((me, *(rival for rival in rivals if _waits(rival))), key=order)
+    position = waiting.index(me) + 1
+    holding = holder or (lease.holder if lease is not None else None)
+    if holding == me.key:
+        holding = None
+    ahead = waiting[position - 2].key if position > 1 else None
+    eta = next((rival.eta for rival in rivals if rival.key == holding), None)
+    return Place(
+        position=position,
+        length=len(waiting),
+        waiting_for=holding or ahead,
+        holder_eta=eta if position == 1 else None,
+    )
+
+
+def order(rival: Rival) -> tuple[int, datetime, str]:
+    """Sort key: higher priority first, then the older, then by name."""
+    return (-rival.priority, rival.created, rival.key)
+
+
+def _waits(rival: Rival) -> bool:
+    return rival.phase is ProcessPhase.QUEUED and rival.validated and not rival.suspended

@@ -1,0 +1,71 @@
+"""Fields that are in the schema and do not act yet. One place, so that the list is true."""
+
+from __future__ import annotations
+
+from trainyard.api.capability import CapabilitySpec
+from trainyard.api.dataset import DataFormat, DatasetSpec
+from trainyard.api.process import OnExistingRun, TrainingProcessSpec
+from trainyard.api.template import Engine, TrainingTemplateSpec
+
+SUPPORTED_ENGINES = frozenset({Engine.YOLO_DET, Engine.YOLO_CLS})
+SUPPORTED_FORMATS = frozenset({DataFormat.FOLDERS, DataFormat.YOLO})
+
+
+def unsupported_in_dataset(spec: DatasetSpec) -> str | None:
+    """The first field of a Dataset that does not act yet, as `field: value`; None if all act."""
+    if spec.group_by is not None:
+        return f"spec.groupBy: {spec.group_by}"
+    for index, selection in enumerate(spec.selections):
+        path = f"spec.selections[{index}]"
+        if selection.format not in SUPPORTED_FORMATS:
+            return f"{path}.format: {selection.format}"
+        if selection.source.volume is not None:
+            return f"{path}.source.volume"
+        if selection.filter is not None:
+            return f"{path}.filter"
+    return None
+
+
+def unsupported_in_capability(spec: CapabilitySpec) -> str | None:
+    """The first field of a Capability that does not act yet; None if all act."""
+    return "spec.embedding" if spec.embedding is not None else None
+
+
+def unsupported_in_template(spec: TrainingTemplateSpec) -> str | None:
+    """The first field of a TrainingTemplate that does not act yet; None if all act."""
+    if spec.engine not in SUPPORTED_ENGINES:
+        return f"spec.engine: {spec.engine}"
+    if spec.base_model.weights is not None:
+        return "spec.baseModel.weights"
+    if spec.base_model.trained_model is not None:
+        return "spec.baseModel.trainedModel"
+    if spec.hyperparameters.extra:
+        return "spec.hyperparameters.extra"
+    if spec.exports:
+        return "spec.exports"
+    if spec.image is not None:
+        return "spec.image"
+    return None
+
+
+def unsupported_in_process(spec: TrainingProcessSpec) -> str | None:
+    """The first field of a TrainingProcess that does not act yet; None if all act."""
+    notifications = spec.notifications
+    if notifications is not None and (notifications.email or notifications.webhooks):
+        return "spec.notifications"
+    if spec.retry is not None and (spec.retry.limit or spec.retry.shrink_batch_on_out_of_memory):
+        return "spec.retry"
+    for name, value in (
+        ("startDeadlineSeconds", spec.start_deadline_seconds),
+        ("activeDeadlineSeconds", spec.active_deadline_seconds),
+        ("stallTimeoutSeconds", spec.stall_timeout_seconds),
+        ("ttlSecondsAfterFinished", spec.ttl_seconds_after_finished),
+    ):
+        if value is not None:
+            return f"spec.{name}: {value}"
+    if spec.on_existing_run is not OnExistingRun.TRAIN:
+        return f"spec.onExistingRun: {spec.on_existing_run}"
+    overrides = spec.overrides.to_wire() if spec.overrides is not None else {}
+    if overrides.get("hyperparameters", {}).get("extra"):
+        return "spec.overrides.hyperparameters.extra"
+    return None
