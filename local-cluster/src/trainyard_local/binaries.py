@@ -1,0 +1,207 @@
+"""The programs of the cluster: where they are, and how they are built when they are nowhere.
+
+Order: a folder that the user names (``TRAINYARD_BINARIES``, then ``KUBEBUILDER_ASSETS``), our
+cache, the build from the committed Go modules.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainyard_local.components import (
+    MODULES,
+    NAMES,
+    Binary,
+    Module,
+    linker_flags,
+    required_go,
+    required_version,
+    version_key,
+)
+from trainyard_local.errors import LocalClusterError
+from trainyard_local.golang import GoToolchain, find_go
+from trainyard_local.locks import exclusive
+from trainyard_local.paths import Cache, cache
+from trainyard_local.progress import Reporter, duration
+
+USER_FOLDERS = ("TRAINYARD_BINARIES", "KUBEBUILDER_ASSETS")
+"""Environment variables that name a folder of ready programs, the first winning."""
+
+BUILD_DISK_BYTES = 6 * 10**9
+"""Free disk that a cold build needs: modules 1.6 GB, build cache 3.5 GB, programs 0.6 GB."""
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Where each program is.
+
+    Attributes
+    ----------
+    paths : Mapping of str to Path
+        Program name to an executable file.
+    """
+
+    paths: Mapping[str, Path]
+
+    def __getitem__(self, name: str) -> Path:
+        return self.paths[name]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders to put on ``PATH``, each once."""
+        return tuple(dict.fromkeys(path.parent for path in self.paths.values()))
+
+
+def obtain(names: Iterable[str] = NAMES, reporter: Reporter | None = None) -> Binaries:
+    """Find programs, and build those that are nowhere.
+
+    Safe to interrupt and to repeat; a second caller waits for the first.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Program names, of ``components.NAMES``.
+    reporter : Reporter or None
+        Told what is built; None prints to standard error.
+
+    Returns
+    -------
+    Binaries
+        All of `names`.
+
+    Raises
+    ------
+    LocalClusterError
+        When a build fails, with the compiler's last line and where the whole log is.
+    """
+    reporter = reporter or Reporter()
+    place = cache()
+    wanted = frozenset(names)
+    if unknown := wanted - NAMES:
+        raise LocalClusterError(
+            f"no program of the local cluster is called {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(sorted(NAMES))}"
+        )
+    found = find(wanted, place, os.environ)
+    if wanted <= found.keys():
+        return Binaries(found)
+    with exclusive(place.locks / "binaries.lock", reporter.say):
+        found = find(wanted, place, os.environ)
+        missing = wanted - found.keys()
+        if missing:
+            _build(missing, place, reporter)
+            found = find(wanted, place, os.environ)
+    return Binaries(found)
+
+
+def find(names: Iterable[str], place: Cache, environment: Mapping[str, str]) -> dict[str, Path]:
+    """Find programs without building any.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Program names.
+    place : Cache
+        The cache to look in.
+    environment : Mapping
+        Environment variables, for the folders that the user names.
+
+    Returns
+    -------
+    dict of str to Path
+        Those that were found.
+    """
+    folders = [Path(environment[key]) for key in USER_FOLDERS if environment.get(key)]
+    home = {
+        binary.name: module_folder(place, module)
+        for module in MODULES
+        for binary in module.binaries
+    }
+    found = {}
+    for name in names:
+        for folder in (*folders, home[name]):
+            if os.access(folder / name, os.X_OK) and (folder / name).is_file():
+                found[name] = folder / name
+                break
+    return found
+
+
+def module_folder(place: Cache, module: Module) -> Path:
+    """Folder of a module's binaries in the cache.
+
+    Parameters
+    ----------
+    place : Cache
+        The cache.
+    module : Module
+        The module.
+    """
+    texts = ((module.folder / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum"))
+    return place.binaries / version_key(module, *texts)
+
+
+def _build(missing: frozenset[str], place: Cache, reporter: Reporter) -> None:
+    jobs = [
+        (module, binary)
+        for module in MODULES
+        for binary in module.binaries
+        if binary.name in missing
+    ]
+    place.root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place.root).free
+    if free < BUILD_DISK_BYTES:
+        raise LocalClusterError(
+            f"building {len(jobs)} programs needs {BUILD_DISK_BYTES / 1e9:.0f} GB of disk, but "
+            f"{place.root} has {free / 1e9:.1f} GB free: free some, or point TRAINYARD_CACHE to a "
+            "larger disk"
+        )
+    wanted_go = max(required_go(_go_mod(module)) for module, _ in jobs)
+    go = find_go(place, wanted_go, reporter)
+    scale = 2 / min(os.cpu_count() or 2, 8)
+    total = sum(binary.estimate_s for _, binary in jobs) * scale
+    reporter.say(
+        f"building {len(jobs)} programs from their Go modules, about {duration(total)} in all: "
+        f"{', '.join(binary.name for _, binary in jobs)}"
+    )
+    for number, (module, binary) in enumerate(jobs, 1):
+        title = f"building {binary.name} ({number} of {len(jobs)})"
+        with reporter.step(title, binary.estimate_s * scale):
+            _build_one(module, binary, place, go)
+    if find(NAMES, place, {}).keys() >= NAMES:
+        with reporter.step("deleting Go's module and build caches"):
+            go.remove_caches()
+
+
+def _build_one(module: Module, binary: Binary, place: Cache, go: GoToolchain) -> None:
+    folder = module_folder(place, module)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{binary.name}.unfinished"
+    log = folder / f"{binary.name}.log"
+    flags = linker_flags(module, required_version(_go_mod(module), module.requirement))
+    command = [go.command, "build", "-trimpath", "-ldflags", flags, "-o", unfinished]
+    with log.open("w", encoding="utf-8") as output:
+        done = subprocess.run(
+            ["nice", *map(str, command), binary.package],
+            cwd=module.folder,
+            env=go.environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode != 0:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise LocalClusterError(
+            f"building {binary.name} failed: {lines[-1] if lines else 'no message'}; "
+            f"the whole output is in {log}. Repeating continues where it stopped; ready programs "
+            "can be named with TRAINYARD_BINARIES=FOLDER"
+        )
+    # Renamed at the end, so that what stands under the name always is whole.
+    unfinished.rename(folder / binary.name)
+    log.unlink()
+
+
+def _go_mod(module: Module) -> str:
+    return (module.folder / "go.mod").read_text(encoding="utf-8")
