@@ -1,0 +1,148 @@
+"""A store in a folder of this machine, for local use and tests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainyard.api.manifest import StoredFile
+from trainyard.stores.base import (
+    CHUNK_BYTES,
+    DOCUMENT_LIMIT,
+    ObjectInfo,
+    Uri,
+    last_segment,
+    save_stream,
+)
+from trainyard.stores.documents import parse_json
+from trainyard.stores.errors import (
+    AccessDenied,
+    InvalidUri,
+    ObjectChanged,
+    ObjectNotFound,
+    ObjectTooLarge,
+    PreconditionFailed,
+    StoreUnavailable,
+)
+
+
+class FolderStore:
+    """Objects are files, `file:///path`. Writes appear at once and whole."""
+
+    def read_bytes(
+        self, uri: str, limit: int = DOCUMENT_LIMIT, version: str | None = None
+    ) -> bytes:
+        """See `Store.read_bytes`."""
+        with _translated(uri), _path(uri).open("rb") as file:
+            data = file.read(limit + 1)
+            if version is not None and _version(os.fstat(file.fileno())) != version:
+                raise ObjectChanged(f"{uri} was changed while it was being read")
+        if len(data) > limit:
+            raise ObjectTooLarge(f"{uri} is larger than the {limit} bytes allowed for it")
+        return data
+
+    def read_json(self, uri: str, limit: int = DOCUMENT_LIMIT) -> Any:
+        """See `Store.read_json`."""
+        return parse_json(self.read_bytes(uri, limit), uri)
+
+    def stream(self, uri: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """See `Store.stream`."""
+        with _translated(uri), _path(uri).open("rb") as file:
+            while chunk := file.read(chunk_bytes):
+                yield chunk
+
+    def download(self, uri: str, path: Path, sha256: str | None = None) -> str:
+        """See `Store.download`."""
+        return save_stream(self.stream(uri), path, uri, sha256)
+
+    def upload(self, path: Path, uri: str) -> StoredFile:
+        """See `Store.upload`."""
+        digest, size = hashlib.sha256(), 0
+        target = _path(uri)
+        with _translated(uri), _beside(target) as temporary:
+            with path.open("rb") as source, temporary.open("wb") as file:
+                while chunk := source.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += file.write(chunk)
+            temporary.replace(target)
+        return StoredFile(name=last_segment(uri), sha256=digest.hexdigest(), size_bytes=size)
+
+    def write_bytes(self, uri: str, data: bytes, *, if_absent: bool = False) -> StoredFile:
+        """See `Store.write_bytes`."""
+        target = _path(uri)
+        with _translated(uri), _beside(target) as temporary:
+            temporary.write_bytes(data)
+            if if_absent:
+                try:
+                    target.hardlink_to(temporary)
+                except FileExistsError:
+                    if target.read_bytes() != data:
+                        raise PreconditionFailed(
+                            f"{uri} is there already with other content"
+                        ) from None
+            else:
+                temporary.replace(target)
+        return StoredFile(
+            name=last_segment(uri), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
+        )
+
+    def stat(self, uri: str) -> int | None:
+        """See `Store.stat`."""
+        path = _path(uri)
+        with _translated(uri):
+            return path.stat().st_size if path.is_file() else None
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """See `Store.list`. Symbolic links are left out: they may lead outside."""
+        root = _path(prefix)
+        names: list[str] = []
+        for folder, _, files in os.walk(root):
+            names += [str((Path(folder) / name).relative_to(root)) for name in files]
+        for name in sorted(names):
+            path = root / name
+            with _translated(prefix):
+                if path.is_symlink():
+                    continue
+                state = path.stat()
+            yield ObjectInfo(f"file://{path}", name, state.st_size, _version(state))
+
+
+def _path(uri: str) -> Path:
+    parsed = Uri.parse(uri)
+    if parsed.scheme != "file":
+        raise InvalidUri(f"{uri!r} does not lie in a folder: give file:///path")
+    return Path(parsed.key)
+
+
+def _version(state: os.stat_result) -> str:
+    return f"{state.st_mtime_ns}-{state.st_size}"
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary file in the folder of `target`, gone at the end."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise ObjectNotFound(f"{uri} does not exist") from None
+    except PermissionError:
+        raise AccessDenied(f"{uri} may not be accessed by this user") from None
+    except OSError as error:
+        raise StoreUnavailable(f"{uri}: {error.strerror or type(error).__name__}") from None

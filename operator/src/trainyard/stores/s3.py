@@ -1,0 +1,303 @@
+"""A store in S3 or anything that speaks it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from urllib3.exceptions import HTTPError
+
+from trainyard.api.manifest import StoredFile
+from trainyard.api.run import StoreLocation
+from trainyard.stores.base import (
+    CHUNK_BYTES,
+    DOCUMENT_LIMIT,
+    Credentials,
+    ObjectInfo,
+    Uri,
+    last_segment,
+    save_stream,
+)
+from trainyard.stores.documents import parse_json
+from trainyard.stores.errors import (
+    AccessDenied,
+    BucketNotFound,
+    InvalidUri,
+    ObjectChanged,
+    ObjectNotFound,
+    ObjectTooLarge,
+    PreconditionFailed,
+    StoreError,
+    StoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_READ_TIMEOUT_SECONDS = 30.0
+_ATTEMPTS = 5
+_STREAM_RESUMPTIONS = 4
+_CONNECTIONS = 32
+# Fewer than the pool: other threads list and read while a file is being sent.
+_TRANSFER = TransferConfig(
+    multipart_threshold=16 << 20, multipart_chunksize=16 << 20, max_concurrency=4
+)
+_LOST = (HTTPError, HTTPClientError, ConnectionError, TimeoutError, BotoCoreError)
+
+
+class S3Store:
+    """Objects of buckets, `s3://bucket/key`, through boto3.
+
+    Parameters
+    ----------
+    location
+        Endpoint and region.
+    credentials
+        Keys; by default those of the environment.
+    read_timeout_seconds
+        Longest silence of the server within a reply.
+
+    Raises
+    ------
+    AccessDenied
+        If there are no credentials.
+    """
+
+    def __init__(
+        self,
+        location: StoreLocation,
+        credentials: Credentials | None = None,
+        *,
+        read_timeout_seconds: float = _READ_TIMEOUT_SECONDS,
+    ) -> None:
+        keys = credentials or Credentials.from_environment()
+        if keys is None:
+            raise AccessDenied(
+                "no credentials for the object store: set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
+            )
+        self._where = location.endpoint_url or "the provider's S3 endpoint"
+        session = boto3.session.Session(
+            aws_access_key_id=keys.access_key,
+            aws_secret_access_key=keys.secret_key,
+            aws_session_token=keys.session_token,
+            region_name=location.region,
+        )
+        try:
+            self._client: S3Client = session.client(
+                "s3",
+                endpoint_url=location.endpoint_url,
+                config=Config(
+                    connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+                    read_timeout=read_timeout_seconds,
+                    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                    max_pool_connections=_CONNECTIONS,
+                    # Own servers rarely have a DNS name per bucket.
+                    s3={"addressing_style": "path" if location.endpoint_url else "auto"},
+                    # Many servers do not know the newer checksums; every file that matters is
+                    # checked by its SHA-256 anyway.
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                ),
+            )
+        except (ValueError, BotoCoreError):
+            raise InvalidUri(
+                f"the store's endpoint {location.endpoint_url!r} is not a URL such as "
+                "http://host:port"
+            ) from None
+
+    def read_bytes(
+        self, uri: str, limit: int = DOCUMENT_LIMIT, version: str | None = None
+    ) -> bytes:
+        """See `Store.read_bytes`."""
+        data = bytearray()
+        for chunk in self._chunks(uri, CHUNK_BYTES, version):
+            data += chunk
+            if len(data) > limit:
+                raise ObjectTooLarge(f"{uri} is larger than the {limit} bytes allowed for it")
+        return bytes(data)
+
+    def read_json(self, uri: str, limit: int = DOCUMENT_LIMIT) -> Any:
+        """See `Store.read_json`."""
+        return parse_json(self.read_bytes(uri, limit), uri)
+
+    def stream(self, uri: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """See `Store.stream`."""
+        return self._chunks(uri, chunk_bytes, None)
+
+    def download(self, uri: str, path: Path, sha256: str | None = None) -> str:
+        """See `Store.download`."""
+        return save_stream(self.stream(uri), path, uri, sha256)
+
+    def upload(self, path: Path, uri: str) -> StoredFile:
+        """See `Store.upload`."""
+        place = _parse(uri)
+        with self._translated(uri), path.open("rb") as file:
+            reader = _HashingReader(file)
+            self._client.upload_fileobj(
+                cast("IO[bytes]", reader), place.bucket, place.key, Config=_TRANSFER
+            )
+        return StoredFile(
+            name=last_segment(uri), sha256=reader.digest.hexdigest(), size_bytes=reader.size
+        )
+
+    def write_bytes(self, uri: str, data: bytes, *, if_absent: bool = False) -> StoredFile:
+        """See `Store.write_bytes`."""
+        place = _parse(uri)
+        stored = StoredFile(
+            name=last_segment(uri), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
+        )
+        try:
+            with self._translated(uri):
+                if if_absent:
+                    self._client.put_object(
+                        Bucket=place.bucket, Key=place.key, Body=data, IfNoneMatch="*"
+                    )
+                else:
+                    self._client.put_object(Bucket=place.bucket, Key=place.key, Body=data)
+        except PreconditionFailed:
+            if self.stat(uri) != len(data) or self.read_bytes(uri, len(data)) != data:
+                raise
+        return stored
+
+    def stat(self, uri: str) -> int | None:
+        """See `Store.stat`."""
+        place = _parse(uri)
+        try:
+            with self._translated(uri):
+                found = self._client.head_object(Bucket=place.bucket, Key=place.key)
+        except BucketNotFound:
+            raise
+        except ObjectNotFound:
+            return None
+        return found["ContentLength"]
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """See `Store.list`."""
+        place = _parse(prefix)
+        # "data/a" must not list what lies under "data/ab".
+        folder = f"{place.key.rstrip('/')}/" if place.key else ""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=place.bucket, Prefix=folder
+        )
+        iterator = iter(pages)
+        while True:
+            with self._translated(prefix):
+                page = next(iterator, None)
+            if page is None:
+                return
+            for entry in page.get("Contents", ()):
+                key = entry["Key"]
+                if not key.endswith("/"):
+                    yield ObjectInfo(
+                        f"s3://{place.bucket}/{key}",
+                        key[len(folder) :],
+                        entry["Size"],
+                        entry["ETag"],
+                    )
+
+    def _chunks(self, uri: str, chunk_bytes: int, version: str | None) -> Iterator[bytes]:
+        """Content in pieces; after a lost connection the rest of the same version is asked for."""
+        place = _parse(uri)
+        offset, resumptions = 0, 0
+        while True:
+            with self._translated(uri):
+                # A range that starts at 0 is refused for an empty object.
+                if offset:
+                    reply = self._client.get_object(
+                        Bucket=place.bucket, Key=place.key, Range=f"bytes={offset}-"
+                    )
+                else:
+                    reply = self._client.get_object(Bucket=place.bucket, Key=place.key)
+            if version is not None and reply["ETag"] != version:
+                reply["Body"].close()
+                raise ObjectChanged(f"{uri} was changed while it was being read")
+            version = reply["ETag"]
+            end = offset + reply["ContentLength"]
+            body = reply["Body"]
+            try:
+                while True:
+                    try:
+                        chunk = body.read(chunk_bytes)
+                    except _LOST as error:
+                        resumptions += 1
+                        if resumptions > _STREAM_RESUMPTIONS:
+                            raise StoreUnavailable(
+                                f"{self._where} broke off {resumptions} times while sending "
+                                f"{uri} ({type(error).__name__})"
+                            ) from None
+                        break
+                    if not chunk:
+                        return
+                    offset += len(chunk)
+                    yield chunk
+            finally:
+                body.close()
+            if offset >= end:
+                return
+
+    @contextmanager
+    def _translated(self, uri: str) -> Iterator[None]:
+        """Errors of boto3 as errors of a store, without what their texts may carry."""
+        try:
+            yield
+        except ClientError as error:
+            raise self._of_reply(error, uri) from None
+        except (BotoCoreError, HTTPError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise StoreUnavailable(
+                f"{self._where} cannot be reached ({type(error).__name__}) for {uri}"
+            ) from None
+
+    def _of_reply(self, error: ClientError, uri: str) -> StoreError:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == "NoSuchBucket":
+            return BucketNotFound(f"the bucket {Uri.parse(uri).bucket!r} of {uri} does not exist")
+        if status == 404 or code == "NoSuchKey":
+            return ObjectNotFound(f"{uri} does not exist")
+        if status in {401, 403}:
+            # InvalidAccessKeyId, SignatureDoesNotMatch, AccessDenied: words, not credentials.
+            reason = code if code.isalpha() else "Forbidden"
+            return AccessDenied(f"{self._where} refuses access to {uri} ({reason})")
+        if status == 412 or code == "ConditionalRequestConflict":
+            return PreconditionFailed(f"{uri} is there already with other content")
+        return StoreUnavailable(f"{self._where} answered {status or code} for {uri}")
+
+
+class _HashingReader(io.RawIOBase):
+    """Hashes what is read. Not seekable, so that every byte is read, and sent, exactly once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        self.size += len(data)
+        return data
+
+
+def _parse(uri: str) -> Uri:
+    place = Uri.parse(uri)
+    if place.scheme != "s3":
+        raise InvalidUri(f"{uri!r} does not lie in a bucket: give s3://bucket/key")
+    return place

@@ -1,0 +1,77 @@
+"""Proof that a finished run's files are in the store, whole."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pydantic import ValidationError
+
+from trainyard.api.manifest import MANIFEST_NAME, ArtefactManifest, StoredFile
+from trainyard.stores.base import Store, join
+from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound
+
+
+def verify_manifest(
+    store: Store, location: str, manifest_sha256: str | None = None
+) -> ArtefactManifest:
+    """Read a run's manifest and check the size and SHA-256 of every file that it names.
+
+    Parameters
+    ----------
+    store
+        Where to read.
+    location
+        URI of the run's folder.
+    manifest_sha256
+        Expected digest of manifest.json itself; None accepts any.
+
+    Raises
+    ------
+    ArtefactMismatch
+        If the manifest or a file is missing, has another size, or another digest; the text names
+        the file.
+    StoreError
+        If the store cannot be read.
+    """
+    uri = join(location, MANIFEST_NAME)
+    try:
+        data = store.read_bytes(uri)
+    except ObjectNotFound:
+        raise ArtefactMismatch(f"{uri} does not exist: the run was not published") from None
+    found = hashlib.sha256(data).hexdigest()
+    if manifest_sha256 is not None and found != manifest_sha256:
+        raise ArtefactMismatch(
+            f"{uri} has the SHA-256 {found}, but the trainer reported {manifest_sha256}"
+        )
+    try:
+        manifest = ArtefactManifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtefactMismatch(f"{uri} is no manifest: {where}: {first['msg']}") from None
+    names = {file.name for file in manifest.files}
+    for role, name in manifest.roles.items():
+        if name not in names:
+            raise ArtefactMismatch(f"{uri}: the role {role} points to {name!r}, which is no file")
+    for file in manifest.files:
+        _verify_file(store, location, file)
+    return manifest
+
+
+def _verify_file(store: Store, location: str, file: StoredFile) -> None:
+    uri = join(location, file.name)
+    size = store.stat(uri)
+    if size is None:
+        raise ArtefactMismatch(f"{uri} is in the manifest and does not exist")
+    if size != file.size_bytes:
+        raise ArtefactMismatch(f"{uri} has {size} bytes, the manifest says {file.size_bytes}")
+    digest = hashlib.sha256()
+    try:
+        for chunk in store.stream(uri):
+            digest.update(chunk)
+    except ObjectNotFound:
+        raise ArtefactMismatch(f"{uri} is in the manifest and does not exist") from None
+    if digest.hexdigest() != file.sha256:
+        raise ArtefactMismatch(
+            f"{uri} has the SHA-256 {digest.hexdigest()}, the manifest says {file.sha256}"
+        )
