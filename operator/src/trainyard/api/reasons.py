@@ -27,7 +27,7 @@ class Reason(StrEnum):
 
     # Validated: it waits for what may still come.
     VALID = "Valid"  # everything fits
-    STORE_SECRET_MISSING = "StoreSecretMissing"  # the namespace has no Secret trainyard-store
+    STORE_SECRET_MISSING = "StoreSecretMissing"  # noqa: S105 -- the namespace has no Secret trainyard-store
     CAPABILITY_NOT_FOUND = "CapabilityNotFound"  # spec.capability names none in the namespace
     TEMPLATE_NOT_FOUND = "TemplateNotFound"  # spec.template names none in the namespace
     DATASET_NOT_FOUND = "DatasetNotFound"  # spec.datasets names one that is not there
@@ -75,6 +75,8 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"  # the container was killed for its memory limit
     TRAINER_ERROR = "TrainerError"  # the trainer ended with an error
     STOPPED = "Stopped"  # the trainer was stopped from outside
+    RUN_FILE_DELETED = "RunFileDeleted"  # somebody deleted the ConfigMap with run.yaml
+    INVALID_RUN_FILE = "InvalidRunFile"  # the trainer could not use its run.yaml
     JOB_DELETED = "JobDeleted"  # somebody deleted the Job of the running attempt
     ARTEFACT_UPLOAD_FAILED = "ArtefactUploadFailed"  # a file is missing or is not what it should be
 

@@ -10,6 +10,7 @@ from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
 from trainyard.api.process import ProcessPhase, TrainingProcess
 from trainyard.api.report import LastWords, ProgressReport
+from trainyard.api.run import RunFile, StoreLocation
 from trainyard.api.template import TrainingTemplate
 
 
@@ -123,7 +124,6 @@ class Rival:
     suspended: bool
     priority: int
     created: datetime
-    eta: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,30 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
+class ReceivedReport:
+    """The newest report of a trainer pod."""
+
+    report: ProgressReport
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class VerifiedArtefacts:
+    """The artefacts of a run: each file has the size and the SHA-256 that the manifest states."""
+
+    location: str
+    manifest: ArtefactManifest
+
+
+@dataclass(frozen=True)
+class VerifiedSnapshot:
+    """A complete snapshot."""
+
+    location: str
+    manifest: SnapshotManifest
+
+
+@dataclass(frozen=True)
 class ProcessFacts:
     """Everything that decides about one TrainingProcess."""
 
@@ -165,17 +189,20 @@ class ProcessFacts:
     node: NodeFacts | None = None
     job: JobFacts | None = None
     """The Job that has the name of the current (or first) attempt's."""
-    run_file_present: bool = False
-    """The ConfigMap with run.yaml is there."""
+    run: RunFile | None = None
+    """The run.yaml of the current attempt, from its ConfigMap."""
     pod: PodFacts | None = None
     lease: LeaseFacts | None = None
     """The lock of the target node."""
-    holder_live: bool = False
-    """A training pod of another process is live on the target node."""
+    live_holder: str | None = None
+    """`namespace/name` of another process with a live training pod on the target node."""
     rivals: tuple[Rival, ...] = ()
-    report: ProgressReport | None = None
-    verdict: ArtefactManifest | Mismatch | Unavailable | None = None
+    report: ReceivedReport | None = None
+    verdict: VerifiedArtefacts | Mismatch | Unavailable | None = None
     """Result of verifying the artefacts, once the Job is complete."""
+    model_made_by: str | None = None
+    """UID of the process that made the TrainedModel which has this process's name; "" if that
+    model was made by hand, None if there is no such model."""
 
 
 @dataclass(frozen=True)
@@ -187,8 +214,8 @@ class DatasetFacts:
     secret_present: bool = True
     job: JobFacts | None = None
     pod: PodFacts | None = None
-    report: ProgressReport | None = None
-    snapshot: SnapshotManifest | Mismatch | Unavailable | None = None
+    report: ReceivedReport | None = None
+    snapshot: VerifiedSnapshot | Mismatch | Unavailable | None = None
 
 
 @dataclass(frozen=True)
@@ -211,3 +238,5 @@ class DecisionSettings:
     tolerated_taints: frozenset[tuple[str, str]] = frozenset()
     """(key, effect) of the taints that training pods tolerate; key `*` is any."""
     gpu_wait_seconds: int = 600
+    store: StoreLocation = field(default_factory=StoreLocation)
+    progress_url: str | None = None

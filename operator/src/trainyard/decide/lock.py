@@ -1,4 +1,4 @@
-"""When is a node's lock released?"""
+"""When a node's lock is released."""
 
 from __future__ import annotations
 

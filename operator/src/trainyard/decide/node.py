@@ -1,4 +1,4 @@
-"""May a training be placed on this node now?"""
+"""Whether a training may be placed on a node now."""
 
 from __future__ import annotations
 

@@ -19,8 +19,6 @@ class Place:
     """Processes that wait, this one included."""
     waiting_for: str | None
     """`namespace/name` of who holds the node or goes first; None: nobody."""
-    holder_eta: datetime | None = None
-    """When the holder will probably be done."""
 
     @property
     def first(self) -> bool:
@@ -42,22 +40,25 @@ def place(
     """
     waiting = sorted((me, *(rival for rival in rivals if _waits(rival))), key=order)
     position = waiting.index(me) + 1
-    holding = holder or (lease.holder if lease is not None else None)
+    active = next((rival.key for rival in rivals if rival.phase in _ACTIVE), None)
+    holding = holder or (lease.holder if lease is not None else None) or active
     if holding == me.key:
         holding = None
     ahead = waiting[position - 2].key if position > 1 else None
-    eta = next((rival.eta for rival in rivals if rival.key == holding), None)
     return Place(
         position=position,
         length=len(waiting),
         waiting_for=holding or ahead,
-        holder_eta=eta if position == 1 else None,
     )
 
 
 def order(rival: Rival) -> tuple[int, datetime, str]:
     """Sort key: higher priority first, then the older, then by name."""
     return (-rival.priority, rival.created, rival.key)
+
+
+_ACTIVE = (ProcessPhase.STARTING, ProcessPhase.RUNNING, ProcessPhase.SUSPENDING)
+"""Phases of a process that has the node, or is just about to take its lock."""
 
 
 def _waits(rival: Rival) -> bool:

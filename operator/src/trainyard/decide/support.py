@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.capability import CapabilitySpec
+from trainyard.api.capability import CapabilitySpec, CapabilityType
 from trainyard.api.dataset import DataFormat, DatasetSpec
 from trainyard.api.process import OnExistingRun, TrainingProcessSpec
 from trainyard.api.template import Engine, TrainingTemplateSpec
@@ -28,7 +28,9 @@ def unsupported_in_dataset(spec: DatasetSpec) -> str | None:
 
 def unsupported_in_capability(spec: CapabilitySpec) -> str | None:
     """The first field of a Capability that does not act yet; None if all act."""
-    return "spec.embedding" if spec.embedding is not None else None
+    if spec.type in (CapabilityType.BOX_CLASSIFIER, CapabilityType.BOX_EMBEDDER):
+        return f"spec.type: {spec.type}"
+    return None
 
 
 def unsupported_in_template(spec: TrainingTemplateSpec) -> str | None:

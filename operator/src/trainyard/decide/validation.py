@@ -1,4 +1,4 @@
-"""Does everything that a process names fit together? A chain of small policies, in order.
+"""Whether everything that a process names fits together: a chain of small policies, in order.
 
 A policy returns None when it is content, or a `Finding`: one that is `final` ends the process
 (nothing that may still come can mend it), any other one waits and is named in the status.

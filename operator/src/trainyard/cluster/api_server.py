@@ -1,0 +1,198 @@
+"""A thin, typed door to the API server: JSON in, JSON out, errors translated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from trainyard.api.meta import Json
+from trainyard.cluster.errors import NotFound, Unavailable, translate
+from trainyard.cluster.resources import ResourceType
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 30.0
+PAGE = 500
+"""Objects a page of a LIST."""
+
+FOREGROUND = "Foreground"
+BACKGROUND = "Background"
+
+
+Query = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The answer to a LIST."""
+
+    items: tuple[Json, ...]
+    version: int
+    """resourceVersion that the LIST shows."""
+
+
+class ApiServer:
+    """Requests to one API server.
+
+    Every request has a finite time-out. LISTs are at quorum: they carry no resourceVersion.
+    Objects are plain JSON values; `trainyard.cluster.parse` makes facts of them.
+    """
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self._client = api_client
+
+    def get(self, type_: ResourceType, name: str, namespace: str | None = None) -> Json | None:
+        """The object, or None."""
+        try:
+            return self._request("GET", type_.path(namespace, name))
+        except NotFound:
+            return None
+
+    def list(
+        self,
+        type_: ResourceType,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+    ) -> Listing:
+        """All objects, of one namespace or of the cluster, with kind and apiVersion filled in."""
+        items: list[Json] = []
+        token: str | None = None
+        while True:
+            query: Query = [("limit", str(PAGE))]
+            if label_selector:
+                query.append(("labelSelector", label_selector))
+            if token:
+                query.append(("continue", token))
+            page = self._request("GET", type_.path(namespace), query=query)
+            for item in page.get("items") or []:
+                item.setdefault("kind", type_.kind)
+                item.setdefault("apiVersion", type_.api_version)
+                items.append(item)
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                version = str(page.get("metadata", {}).get("resourceVersion") or "0")
+                return Listing(tuple(items), int(version) if version.isdigit() else 0)
+
+    def create(self, type_: ResourceType, body: Json, namespace: str | None = None) -> Json:
+        """Create an object; raises AlreadyExists if one of that name is there."""
+        return self._request("POST", type_.path(namespace), body=body)
+
+    def replace(self, type_: ResourceType, body: Json) -> Json:
+        """Update an object; raises Conflict unless its resourceVersion is the newest."""
+        meta = body["metadata"]
+        return self._request("PUT", type_.path(meta.get("namespace"), meta["name"]), body=body)
+
+    def merge_patch(
+        self,
+        type_: ResourceType,
+        name: str,
+        patch: Json,
+        namespace: str | None = None,
+        *,
+        subresource: str | None = None,
+    ) -> Json:
+        """Apply a JSON merge patch; with a resourceVersion in it a stale one raises Conflict."""
+        return self._request(
+            "PATCH",
+            type_.path(namespace, name, subresource),
+            body=patch,
+            content_type="application/merge-patch+json",
+        )
+
+    def delete(
+        self,
+        type_: ResourceType,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str,
+        resource_version: str | None = None,
+        propagation: str = BACKGROUND,
+    ) -> None:
+        """Delete exactly the object that was read; nothing happens if it is gone.
+
+        The propagation policy is always named: a Job deleted without one leaves its pod running.
+        """
+        preconditions = {"uid": uid}
+        if resource_version is not None:
+            preconditions["resourceVersion"] = resource_version
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+            "preconditions": preconditions,
+        }
+        try:
+            self._request("DELETE", type_.path(namespace, name), body=body)
+        except NotFound:
+            return
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+    ) -> Json:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            prepared = self._client.param_serialize(
+                method,
+                path,
+                query_params=query or [],
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = self._client.call_api(
+                *prepared, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+            )
+            response.read()
+        except ApiException as error:
+            raise translate(error.status or 0, "", str(error.reason)) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from None
+        data = _parse(response.data)
+        if response.status >= 400:
+            message = str(data.get("message") or response.reason)
+            raise translate(response.status, str(data.get("reason", "")), message)
+        return data
+
+
+def _parse(data: bytes | None) -> Json:
+    try:
+        parsed: Any = json.loads(data or b"{}")
+    except ValueError:
+        text = (data or b"").decode("utf-8", "replace")
+        return {"message": text[:500]}
+    return parsed if isinstance(parsed, dict) else {"message": str(parsed)[:500]}
+
+
+def connect(kubeconfig: str | None = None, *, connections: int = 16) -> ApiServer:
+    """An ApiServer for this pod's service account, or for a kubeconfig file.
+
+    Parameters
+    ----------
+    kubeconfig
+        Path of a file; None: the service account if there is one, else the default file.
+    connections
+        Size of the connection pool: at least the number of threads that use it.
+    """
+    settings = client.Configuration()
+    if kubeconfig is not None:
+        config.load_kube_config(kubeconfig, client_configuration=settings)
+    else:
+        try:
+            config.load_incluster_config(client_configuration=settings)
+        except config.ConfigException:
+            config.load_kube_config(client_configuration=settings)
+    settings.connection_pool_maxsize = connections
+    settings.retries = False
+    return ApiServer(client.ApiClient(settings))

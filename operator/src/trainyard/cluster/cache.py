@@ -1,0 +1,75 @@
+"""What the watches said last, by type and key. Replaced by our own LISTs at resync."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from trainyard.api.meta import Json
+from trainyard.cluster.parse import key_of, metadata
+from trainyard.cluster.resources import ResourceType
+
+
+class Cache:
+    """Objects by type and `namespace/name`; safe to use from several threads.
+
+    An object never goes back to an older version: events that were delayed or repeated are
+    recognised by their resourceVersion, which is ordered for one type.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._objects: dict[ResourceType, dict[str, Json]] = {}
+
+    def put(self, type_: ResourceType, raw: Json) -> Json | None:
+        """Take over an object unless a newer one is there; gives the one it replaced."""
+        key = key_of(raw)
+        with self._lock:
+            objects = self._objects.setdefault(type_, {})
+            old = objects.get(key)
+            if old is not None and _version(old) > _version(raw):
+                return old
+            objects[key] = raw
+            return old
+
+    def drop(self, type_: ResourceType, raw: Json) -> None:
+        """Forget a deleted object, unless one of the same name has come since."""
+        key = key_of(raw)
+        with self._lock:
+            objects = self._objects.setdefault(type_, {})
+            old = objects.get(key)
+            if old is not None and metadata(old).get("uid") == metadata(raw).get("uid"):
+                del objects[key]
+
+    def replace(self, type_: ResourceType, items: Iterable[Json], version: int) -> set[str]:
+        """Take over a LIST; gives the keys that appeared, changed or vanished.
+
+        Objects that are newer than the LIST, whose resourceVersion is `version`, stay.
+        """
+        fresh = {key_of(item): item for item in items}
+        with self._lock:
+            old = self._objects.get(type_, {})
+            for key, known in old.items():
+                if _version(known) > max(version, _version(fresh.get(key, {}))):
+                    fresh[key] = known
+            self._objects[type_] = fresh
+        return {
+            key
+            for key in old.keys() | fresh.keys()
+            if key not in old or key not in fresh or _version(old[key]) != _version(fresh[key])
+        }
+
+    def get(self, type_: ResourceType, key: str) -> Json | None:
+        """The object, or None."""
+        with self._lock:
+            return self._objects.get(type_, {}).get(key)
+
+    def all(self, type_: ResourceType) -> list[Json]:
+        """All objects of a type."""
+        with self._lock:
+            return list(self._objects.get(type_, {}).values())
+
+
+def _version(raw: Json) -> int:
+    text = str(metadata(raw).get("resourceVersion") or "0")
+    return int(text) if text.isdigit() else 0

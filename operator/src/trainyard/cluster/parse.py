@@ -1,0 +1,181 @@
+"""From the JSON of the API server to typed objects and facts."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from trainyard.api.meta import (
+    ANNOTATION_SPEC_HASH,
+    ANNOTATION_TARGET_NODE,
+    LABEL_PROCESS,
+    LABEL_TARGET,
+    Json,
+    Resource,
+)
+from trainyard.api.report import LastWords
+from trainyard.decide.facts import JobFacts, LeaseFacts, NodeFacts, PodFacts, Taint
+
+ANNOTATION_HOLDER = "trainyard.dev/holder"
+R = TypeVar("R", bound=Resource)
+
+
+class UnreadableObject(ValueError):
+    """An object whose spec does not fit the API's types: stored under other rules."""
+
+
+def typed(model: type[R], raw: Json) -> R:
+    """The object as its API type. A status that does not fit is dropped: it is recomputed.
+
+    Raises
+    ------
+    UnreadableObject
+        If metadata or spec do not fit; one sentence that names the field.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        try:
+            return model.model_validate({**raw, "status": {}})
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in first["loc"])
+            raise UnreadableObject(f"{path}: {first['msg']}") from None
+
+
+def metadata(raw: Json) -> Json:
+    """The metadata, as a dict that can be empty."""
+    meta: Json = raw.get("metadata") or {}
+    return meta
+
+
+def key_of(raw: Json) -> str:
+    """`namespace/name`, or the name alone for cluster-wide objects."""
+    meta = metadata(raw)
+    namespace = meta.get("namespace")
+    return f"{namespace}/{meta['name']}" if namespace else str(meta["name"])
+
+
+def owner_uid(raw: Json) -> str:
+    """UID of the controlling owner, or an empty string."""
+    for owner in metadata(raw).get("ownerReferences") or []:
+        if owner.get("controller"):
+            return str(owner.get("uid", ""))
+    return ""
+
+
+def job(raw: Json) -> JobFacts:
+    """Facts of a Job."""
+    meta = metadata(raw)
+    conditions = {
+        item["type"]: item
+        for item in (raw.get("status") or {}).get("conditions") or []
+        if item.get("status") == "True"
+    }
+    annotations = meta.get("annotations") or {}
+    return JobFacts(
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        owner_uid=owner_uid(raw),
+        spec_hash=annotations.get(ANNOTATION_SPEC_HASH, ""),
+        suspended=bool((raw.get("spec") or {}).get("suspend")),
+        complete="Complete" in conditions,
+        failed="Failed" in conditions,
+        failure=conditions.get("Failed", {}).get("message", ""),
+        process=(meta.get("labels") or {}).get(LABEL_PROCESS, ""),
+        target_node=annotations.get(ANNOTATION_TARGET_NODE, ""),
+        deleting=bool(meta.get("deletionTimestamp")),
+    )
+
+
+def pod(raw: Json) -> PodFacts:
+    """Facts of a pod of ours, which has one container."""
+    meta, spec, status = metadata(raw), raw.get("spec") or {}, raw.get("status") or {}
+    container: Json = next(iter(status.get("containerStatuses") or []), {})
+    state = container.get("state") or {}
+    terminated = state.get("terminated") or {}
+    waiting = state.get("waiting") or {}
+    scheduled: Json = next(
+        (item for item in status.get("conditions") or [] if item["type"] == "PodScheduled"), {}
+    )
+    node = str(spec.get("nodeName") or "")
+    return PodFacts(
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        uid=meta["uid"],
+        job_uid=owner_uid(raw),
+        phase=str(status.get("phase") or "Pending"),
+        target_node=str((meta.get("annotations") or {}).get(ANNOTATION_TARGET_NODE) or node),
+        node=node,
+        exit_code=terminated.get("exitCode"),
+        oom_killed=terminated.get("reason") == "OOMKilled",
+        last_words=last_words(terminated.get("message")),
+        waiting_reason=str(waiting.get("reason") or ""),
+        waiting_message=str(waiting.get("message") or ""),
+        unschedulable=str(scheduled.get("message") or "")
+        if scheduled.get("status") == "False"
+        else "",
+    )
+
+
+def last_words(message: Any) -> LastWords | None:
+    """The termination message, if it is one of ours."""
+    if not isinstance(message, str):
+        return None
+    try:
+        return LastWords.model_validate(json.loads(message))
+    except ValueError:
+        return None
+
+
+def node(raw: Json) -> NodeFacts:
+    """Facts of a node."""
+    meta, spec, status = metadata(raw), raw.get("spec") or {}, raw.get("status") or {}
+    ready = any(
+        item.get("type") == "Ready" and item.get("status") == "True"
+        for item in status.get("conditions") or []
+    )
+    info = status.get("nodeInfo") or {}
+    allocatable = {
+        name: int(amount)
+        for name, amount in (status.get("allocatable") or {}).items()
+        if "/" in name and str(amount).isdigit()
+    }
+    return NodeFacts(
+        name=meta["name"],
+        uid=meta["uid"],
+        enabled=(meta.get("labels") or {}).get(LABEL_TARGET) == "true",
+        ready=ready,
+        cordoned=bool(spec.get("unschedulable")),
+        taints=tuple(
+            Taint(item.get("key", ""), item.get("value", ""), item.get("effect", ""))
+            for item in spec.get("taints") or []
+        ),
+        allocatable=allocatable,
+        system_uuid=str(info.get("systemUUID", "")),
+        boot_id=str(info.get("bootID", "")),
+    )
+
+
+def lease(raw: Json) -> LeaseFacts:
+    """Facts of a node's lock."""
+    meta = metadata(raw)
+    annotations = meta.get("annotations") or {}
+    return LeaseFacts(
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        node=annotations.get(ANNOTATION_TARGET_NODE, ""),
+        holder_job_uid=str((raw.get("spec") or {}).get("holderIdentity") or ""),
+        holder=annotations.get(ANNOTATION_HOLDER, ""),
+    )
+
+
+def time(text: str) -> datetime:
+    """A Kubernetes timestamp, with its time zone."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,66 @@
+"""How an attempt ended: from the pod's last words, its exit code and the Job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainyard.api.reasons import Reason
+from trainyard.api.report import ExitCode
+from trainyard.decide.facts import JobFacts, PodFacts
+
+_BY_EXIT_CODE: dict[int, tuple[Reason, str]] = {
+    ExitCode.BAD_DATA: (Reason.BAD_DATA, "the data cannot be used"),
+    ExitCode.STORE_UNAVAILABLE: (Reason.STORE_UNAVAILABLE, "the object store did not answer"),
+    ExitCode.STOPPED: (Reason.STOPPED, "the trainer was stopped from outside"),
+    ExitCode.BAD_CONFIG: (Reason.INVALID_RUN_FILE, "the trainer could not use its run.yaml"),
+    ExitCode.GPU_NOT_VISIBLE: (
+        Reason.GPU_NOT_VISIBLE,
+        "the run asked for a GPU and the pod sees none: check the device plugin and the runtime "
+        "class, or set resources.gpus: 0",
+    ),
+    ExitCode.GPU_OUT_OF_MEMORY: (
+        Reason.GPU_OUT_OF_MEMORY,
+        "the GPU's memory did not suffice: use a smaller batchSize or imageSize",
+    ),
+}
+
+_KNOWN = {str(reason): reason for reason in Reason}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Why an attempt failed."""
+
+    reason: Reason
+    message: str
+
+
+def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
+    """The cause of a failed Job, as precisely as it can be known.
+
+    In this order: the kubelet's word that the container ran out of memory, the trainer's last
+    words, its exit code, the Job controller's message.
+    """
+    if pod is None:
+        return Outcome(
+            Reason.TRAINER_ERROR,
+            f"the Job failed and its pod is gone: {job.failure or 'no message'}",
+        )
+    if pod.oom_killed:
+        return Outcome(
+            Reason.OUT_OF_MEMORY,
+            "the container was killed for its memory limit: raise resources.memory, or use a "
+            "smaller batchSize or fewer workers",
+        )
+    words = pod.last_words
+    if words is not None and words.reason in _KNOWN:
+        return Outcome(_KNOWN[words.reason], words.message or "the trainer gave no message")
+    if pod.exit_code in _BY_EXIT_CODE:
+        reason, message = _BY_EXIT_CODE[pod.exit_code]
+        return Outcome(reason, message)
+    ended = f"exit code {pod.exit_code}" if pod.exit_code is not None else "no exit code"
+    said = f": {words.message}" if words is not None and words.message else ""
+    return Outcome(
+        Reason.TRAINER_ERROR,
+        f"the trainer ended with {ended}{said}; see kubectl logs {pod.name}",
+    )
