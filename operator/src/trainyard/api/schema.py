@@ -161,7 +161,7 @@ def _exclusive_bounds(schema: Json, made: Json) -> None:
 def _integer_format(made: Json) -> None:
     if made.get("type") == "integer":
         low, high = made.get("minimum"), made.get("maximum")
-        fits = low is not None and high is not None and -INT32_MAX <= low and high <= INT32_MAX
+        fits = low is not None and high is not None and low >= -INT32_MAX and high <= INT32_MAX
         made["format"] = "int32" if fits else "int64"
 
 
