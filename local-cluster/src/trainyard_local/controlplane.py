@@ -138,9 +138,8 @@ class ControlPlane:
         LocalClusterError
             When a program ends or does not become ready, with its last line and its log.
         """
-        certificates = self._certificates()
         self.user_kubeconfig("admin", "trainyard-admin", ["system:masters"])
-        etcd, api_server, *others = self.services(certificates)
+        etcd, api_server, *others = self.services()
         # On a busy disk an API server gives up on an etcd that does not listen yet.
         self._launch(etcd)
         health = f"{self.endpoints.etcd_url}/health"
@@ -164,7 +163,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Stop all of it; data and logs stay in the folder."""
-        for service in reversed(self.services(self._certificates())):
+        for service in reversed(self.services()):
             processes.stop(service)
 
     def forget(self) -> None:
@@ -192,8 +191,9 @@ class ControlPlane:
         text = kubeconfig.render(self.url, self.authority.pair.certificate, pair)
         return kubeconfig.write(self.folder / f"{name}.kubeconfig", text)
 
-    def services(self, certificates: Certificates) -> list[Service]:
+    def services(self) -> list[Service]:
         """Its programs in the order of their start: etcd, the API server, the optional ones."""
+        certificates = self._certificates()
         programs = self._programs()
         made = [
             self._service("etcd", commands.etcd(programs["etcd"], self.data, self.endpoints)),

@@ -1,0 +1,420 @@
+"""The cluster of this machine: two real nodes, started, repaired, looked at and taken down."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from trainyard_local import checks, kubeconfig, mounts, nodeconfig, processes, records
+from trainyard_local.binaries import Binaries, module_folder, obtain
+from trainyard_local.components import MODULES
+from trainyard_local.controlplane import ControlPlane
+from trainyard_local.debian import NodePrograms, node_programs
+from trainyard_local.errors import LocalClusterError
+from trainyard_local.layout import (
+    ENDPOINTS,
+    HOST_ADDRESS,
+    NODE_NAMES,
+    PROXY_HEALTH_PORT,
+    S3_PORT,
+    plan_nodes,
+)
+from trainyard_local.locks import exclusive
+from trainyard_local.network import Network, remember_settings, restore_settings
+from trainyard_local.node import Node, NodeTools
+from trainyard_local.paths import REPOSITORY, Cache, cache
+from trainyard_local.processes import Service
+from trainyard_local.progress import Reporter
+from trainyard_local.records import Action, ClusterRecord, Phase
+from trainyard_local.s3 import S3Account, S3Server
+from trainyard_local.web import ask
+
+NODES_READY_S = 120.0
+PROXY_READY_S = 60.0
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node as it is now.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    ready : bool
+        Whether Kubernetes finds it ready.
+    address, pods : str
+        Its address, and the subnet of its pods.
+    kubelet, containerd : bool
+        Whether the programs run.
+    """
+
+    name: str
+    ready: bool
+    address: str
+    pods: str
+    kubelet: bool
+    containerd: bool
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """The cluster as it is now.
+
+    Attributes
+    ----------
+    phase : str
+        ``down``, ``starting``, ``up`` or ``stopping``: what the last command reached.
+    nodes : tuple of NodeStatus
+        In their order.
+    programs : tuple of (str, bool)
+        Every other program, and whether it runs.
+    clone : str
+        Folder of the clone that started it.
+    """
+
+    phase: str
+    nodes: tuple[NodeStatus, ...]
+    programs: tuple[tuple[str, bool], ...]
+    clone: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is up with every node ready and every program running."""
+        return (
+            self.phase == Phase.UP
+            and all(node.ready and node.kubelet and node.containerd for node in self.nodes)
+            and all(running for _, running in self.programs)
+        )
+
+
+class Cluster:
+    """The one cluster of a cache.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of its nodes.
+    place : Cache or None
+        Where its programs and its state lie; None for the user's cache.
+    reporter : Reporter or None
+        Told what goes on.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] = NODE_NAMES,
+        place: Cache | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.place = place or cache()
+        self.folder = self.place.cluster
+        self._names = tuple(names)
+        self._plans = plan_nodes(self._names, self.folder / "nodes")
+        self._reporter = reporter or Reporter()
+
+    @classmethod
+    def open(cls, place: Cache | None = None, reporter: Reporter | None = None) -> Self:
+        """The cluster that is up.
+
+        Parameters
+        ----------
+        place : Cache or None
+            Where its state lies; None for the user's cache.
+        reporter : Reporter or None
+            Told what goes on.
+
+        Raises
+        ------
+        LocalClusterError
+            When none is up.
+        """
+        place = place or cache()
+        record = records.read(place.cluster / "cluster.json")
+        if record is None or record.phase is not Phase.UP:
+            raise LocalClusterError("no local cluster is up: start it with `make up`")
+        return cls(record.nodes, place, reporter)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Kubeconfig of a cluster administrator."""
+        return self.control_plane.kubeconfig
+
+    @property
+    def s3(self) -> S3Account:
+        """Address and administrator of the S3 server; pods reach it under the same address."""
+        return self.s3_server.account
+
+    @cached_property
+    def binaries(self) -> Binaries:
+        """The programs from Go modules, built when they are missing."""
+        return obtain(reporter=self._reporter)
+
+    @cached_property
+    def programs(self) -> NodePrograms:
+        """The programs from Debian packages, downloaded when they are missing."""
+        return node_programs(self.place, self._reporter)
+
+    @cached_property
+    def network(self) -> Network:
+        """The machine's network."""
+        own = shutil.which("ip", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+        return Network(Path(own) if own else self.programs["ip"], self.programs["nft"])
+
+    @cached_property
+    def control_plane(self) -> ControlPlane:
+        """etcd, API server, controllers and scheduler."""
+        return ControlPlane(
+            self.folder / "control-plane",
+            controller_manager=True,
+            scheduler=True,
+            endpoints=ENDPOINTS,
+            binaries=self.binaries,
+            dies_with_parent=False,
+            reporter=self._reporter,
+        )
+
+    @cached_property
+    def s3_server(self) -> S3Server:
+        """The S3 server."""
+        return S3Server(
+            self.folder / "s3",
+            address=HOST_ADDRESS,
+            port=S3_PORT,
+            binaries=self.binaries,
+            dies_with_parent=False,
+        )
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Its nodes, in their order."""
+        tools = NodeTools(
+            kubelet=self.binaries["kubelet"],
+            programs=self.programs,
+            authority=self.control_plane.authority,
+            api_url=self.control_plane.url,
+            reporter=self._reporter,
+        )
+        return tuple(Node(plan, tools) for plan in self._plans)
+
+    def node(self, name: str) -> Node:
+        """One of its nodes.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Raises
+        ------
+        LocalClusterError
+            When there is none of that name.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise LocalClusterError(f"no node is called {name}: there are {', '.join(self._names)}")
+
+    def up(self) -> None:
+        """Start what does not run, repair what is half, and wait until every node is ready.
+
+        Raises
+        ------
+        LocalClusterError
+            When the machine lacks something, or a program ends or does not become ready.
+        """
+        self._check_basics()
+        with exclusive(self.place.locks / "cluster.lock", self._reporter.say):
+            record = records.read(self._record)
+            wanted = self._wanted()
+            decision = records.decide(record, wanted)
+            if decision.action is Action.CLEAN_FIRST:
+                self._reporter.say(f"cleaning up first: {decision.reason}")
+                self._remove(record.nodes if record else self._names)
+            elif decision.action is Action.CONTINUE:
+                self._reporter.say(f"{decision.reason}: starting what does not run")
+            # Programs first: without them there is nothing to clean up after either.
+            _ = self.binaries, self.programs
+            if decision.action is not Action.CONTINUE:
+                _refuse(checks.surrounding_problems(checks.surroundings(self.network)))
+            records.write(self._record, wanted)
+            remember_settings(self._settings)
+            self._start(fresh=decision.action is not Action.CONTINUE)
+            records.write(self._record, wanted.at(Phase.UP))
+
+    def down(self, *, purge: bool = False) -> None:
+        """Stop everything and leave nothing on the machine but images and S3 objects in the cache.
+
+        Parameters
+        ----------
+        purge : bool
+            Whether images and S3 objects go too.
+        """
+        _refuse(checks.basic_problems(checks.basics(self.place))[:1])
+        with exclusive(self.place.locks / "cluster.lock", self._reporter.say):
+            record = records.read(self._record)
+            if record is not None:
+                records.write(self._record, record.at(Phase.STOPPING))
+                self._remove(record.nodes)
+            if purge:
+                mounts.unmount_below(self.folder)
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def status(self) -> ClusterStatus:
+        """Look at all of it without changing anything."""
+        record = records.read(self._record)
+        if record is None:
+            return ClusterStatus("down", (), (), "")
+        ready = self._ready_nodes()
+        nodes = tuple(
+            NodeStatus(
+                name=node.name,
+                ready=node.name in ready,
+                address=node.plan.address,
+                pods=node.plan.pods,
+                kubelet=processes.is_running(node.kubelet_service()),
+                containerd=processes.is_running(node.containerd_service()),
+            )
+            for node in self.nodes
+        )
+        others = (*self.control_plane.services(), self._proxy(), self.s3_server.service())
+        programs = tuple((service.name, processes.is_running(service)) for service in others)
+        return ClusterStatus(record.phase.value, nodes, programs, record.clone)
+
+    def logs(self) -> dict[str, Path]:
+        """Log file of every program, by its name."""
+        found = {
+            service.name: service.log
+            for service in (
+                *self.control_plane.services(),
+                self._proxy(),
+                self.s3_server.service(),
+            )
+        }
+        for node in self.nodes:
+            for service in (node.kubelet_service(), node.containerd_service()):
+                found[f"{node.name}/{service.name}"] = service.log
+        return found
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "cluster.json"
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / "kernel-settings.json"
+
+    def _wanted(self) -> ClusterRecord:
+        keys = (module_folder(self.place, module).name for module in MODULES)
+        return ClusterRecord(
+            phase=Phase.STARTING,
+            nodes=self._names,
+            boot_id=processes.current_boot(),
+            clone=str(REPOSITORY),
+            programs=" ".join(keys),
+        )
+
+    def _check_basics(self) -> None:
+        found = checks.basics(self.place)
+        _refuse(checks.basic_problems(found))
+        for warning in checks.warnings(found):
+            self._reporter.say(warning)
+
+    def _start(self, *, fresh: bool) -> None:
+        say = self._reporter
+        self.network.up([plan.address for plan in self._plans])
+        with say.step("starting etcd, API server, controllers and scheduler", 8):
+            if fresh:
+                self.control_plane.forget()
+            self.control_plane.start()
+        with say.step("starting the S3 server", 1):
+            self.s3_server.start()
+        with say.step(f"starting {len(self.nodes)} nodes and waiting until they are ready", 15):
+            for node in self.nodes:
+                node.start_containerd()
+                if fresh:
+                    node.remove_containers()
+                node.start_kubelet()
+            self._start_proxy()
+            wanted = {node.name for node in self.nodes}
+            kubelets = [node.kubelet_service() for node in self.nodes]
+            processes.wait_until(
+                lambda: wanted <= self._ready_nodes(),
+                kubelets,
+                f"one of the nodes {', '.join(self._names)}",
+                NODES_READY_S,
+            )
+
+    def _start_proxy(self) -> None:
+        plane = self.control_plane
+        access = plane.user_kubeconfig("kube-proxy", "system:kube-proxy", [])
+        config = nodeconfig.proxy_config(access, self._names[0])
+        kubeconfig.write(self._proxy_config, config)
+        service = self._proxy()
+        processes.start(service)
+        health = f"http://127.0.0.1:{PROXY_HEALTH_PORT}/livez"
+        processes.wait_until(lambda: ask(health).ok, [service], "kube-proxy", PROXY_READY_S)
+
+    @property
+    def _proxy_config(self) -> Path:
+        return self.folder / "kube-proxy" / "config.yaml"
+
+    def _proxy(self) -> Service:
+        config = self._proxy_config
+        environment = {
+            "PATH": f"{self.programs.commands}:{os.environ.get('PATH', os.defpath)}",
+            "HOME": str(config.parent),
+            "NO_PROXY": "*",
+        }
+        command = (str(self.binaries["kube-proxy"]), f"--config={config}")
+        return Service("kube-proxy", command, config.parent, environment, (config,))
+
+    def _ready_nodes(self) -> set[str]:
+        plane = self.control_plane
+        answer = ask(f"{plane.url}/api/v1/nodes", plane.identity)
+        if not answer.ok:
+            return set()
+        return {node["metadata"]["name"] for node in answer.json()["items"] if _is_ready(node)}
+
+    def _remove(self, names: Sequence[str]) -> None:
+        """Remove every trace on the machine, whatever state it is in."""
+        others = Cluster(names, self.place, self._reporter)
+        steps: Iterable[Callable[[], None]] = (
+            *(node.down for node in others.nodes),
+            lambda: processes.stop(self._proxy()),
+            self.control_plane.stop,
+            self.s3_server.stop,
+            lambda: _unmount(self.folder),
+            self.network.down,
+            lambda: restore_settings(self._settings),
+            self.control_plane.forget,
+        )
+        problems = []
+        with self._reporter.step("stopping everything and removing its traces", 8):
+            for step in steps:
+                # One thing that hangs must not keep the others on the machine.
+                try:
+                    step()
+                except (LocalClusterError, OSError) as error:
+                    problems.append(str(error))
+        _refuse(problems)
+        with suppress(FileNotFoundError):
+            self._record.unlink()
+
+
+def _unmount(folder: Path) -> None:
+    mounts.unmount_below(folder)
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise LocalClusterError("\n".join(problems))

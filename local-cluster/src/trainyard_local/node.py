@@ -1,0 +1,300 @@
+"""One node: a containerd and a kubelet of its own, and everything that they leave behind."""
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainyard_local import cgroups, kubeconfig, mounts, nodeconfig, pause, processes
+from trainyard_local.containers import Container, parse_container
+from trainyard_local.debian import NodePrograms
+from trainyard_local.errors import LocalClusterError
+from trainyard_local.layout import PAUSE_IMAGE, NodePlan
+from trainyard_local.pki import Authority
+from trainyard_local.processes import Service
+from trainyard_local.progress import Reporter
+from trainyard_local.shell import run
+
+NAMESPACE = "k8s.io"
+"""Namespace of containerd in which the kubelet finds images and containers."""
+
+READY_S = 90.0
+_CNI_TRACES = Path("/var/lib/cni")
+_LOG_LINKS = Path("/var/log/containers")
+
+
+@dataclass(frozen=True)
+class NodeTools:
+    """What all nodes share.
+
+    Attributes
+    ----------
+    kubelet : Path
+        The program.
+    programs : NodePrograms
+        containerd, runc and the network plugins.
+    authority : Authority
+        Signs the nodes' certificates.
+    api_url : str
+        URL of the API server.
+    reporter : Reporter
+        Told about long work.
+    """
+
+    kubelet: Path
+    programs: NodePrograms
+    authority: Authority
+    api_url: str
+    reporter: Reporter
+
+
+class Node:
+    """One node of the cluster.
+
+    Parameters
+    ----------
+    plan : NodePlan
+        Its names, addresses and folders.
+    tools : NodeTools
+        What all nodes share.
+    """
+
+    def __init__(self, plan: NodePlan, tools: NodeTools) -> None:
+        self.plan = plan
+        self._tools = tools
+
+    @property
+    def name(self) -> str:
+        """Name in Kubernetes."""
+        return self.plan.name
+
+    @property
+    def containerd_root(self) -> Path:
+        """Folder of containerd's images and metadata."""
+        return self.plan.containerd_root
+
+    @property
+    def ctr(self) -> list[str]:
+        """Command line that speaks to this node's containerd about Kubernetes' containers."""
+        program = self._tools.programs["ctr"]
+        return [str(program), "--address", str(self.plan.socket), "--namespace", NAMESPACE]
+
+    def start(self) -> None:
+        """Start containerd and kubelet, whichever does not run."""
+        self.start_containerd()
+        self.start_kubelet()
+
+    def start_containerd(self) -> None:
+        """Start containerd and wait until it answers; a running one is left alone."""
+        plan = self.plan
+        for folder in (plan.containerd_root, plan.containerd_state, plan.containerd / "cni"):
+            folder.mkdir(parents=True, exist_ok=True)
+        programs = self._tools.programs
+        config = nodeconfig.containerd_config(
+            plan, runc=programs["runc"], cni_plugins=programs.cni_plugins
+        )
+        (plan.containerd / "config.toml").write_text(config, encoding="utf-8")
+        network = plan.containerd / "cni" / "10-trainyard.conflist"
+        network.write_text(nodeconfig.cni_config(plan), encoding="utf-8")
+        service = self.containerd_service()
+        processes.start(service)
+        processes.wait_until(
+            self.containerd_answers, [service], f"containerd of {self.name}", READY_S
+        )
+        if PAUSE_IMAGE not in self.images():
+            archive = pause.write_archive(programs.busybox, plan.folder / "pause.tar")
+            self.import_image(archive)
+            archive.unlink()
+
+    def start_kubelet(self) -> None:
+        """Start the kubelet; a running one is left alone."""
+        plan = self.plan
+        cgroups.make(plan.cgroup)
+        for folder in (plan.kubelet, plan.pod_logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        sign = self._tools.authority
+        server = sign.server(f"kubelet-{self.name}", [plan.address, self.name])
+        user = f"system:node:{self.name}"
+        client = sign.client(f"node-{self.name}", user, ["system:nodes"])
+        access = kubeconfig.render(self._tools.api_url, sign.pair.certificate, client)
+        kubeconfig.write(self._access, access)
+        resolver = plan.folder / "resolv.conf"
+        resolver.write_text("# The cluster has no DNS: pods are told addresses.\n", "utf-8")
+        config = nodeconfig.kubelet_config(
+            plan, authority=sign.pair.certificate, server=server, resolver=resolver
+        )
+        (plan.folder / "kubelet.yaml").write_text(config, encoding="utf-8")
+        processes.start(self.kubelet_service())
+
+    def stop_kubelet(self) -> None:
+        """Stop the kubelet; its pods go on."""
+        processes.stop(self.kubelet_service())
+
+    def stop_containerd(self) -> None:
+        """Stop containerd; its containers go on."""
+        processes.stop(self.containerd_service())
+
+    def stop(self) -> None:
+        """Stop kubelet and containerd, as when a node is lost: its containers go on unseen."""
+        self.stop_kubelet()
+        self.stop_containerd()
+
+    def containerd_answers(self) -> bool:
+        """Whether containerd serves requests."""
+        return self.plan.socket.exists() and bool(
+            run([*self.ctr, "version"], check=False, timeout_s=10)
+        )
+
+    def images(self) -> set[str]:
+        """Names of the node's images."""
+        return set(run([*self.ctr, "images", "list", "--quiet"]).split())
+
+    def import_image(self, archive: Path) -> None:
+        """Import an archive (OCI or docker) into the node; containerd must run.
+
+        Parameters
+        ----------
+        archive : Path
+            The archive; its image names become the node's.
+        """
+        size = archive.stat().st_size
+        # What was measured: the disk takes about 55 MB of an archive a second.
+        estimate = size / 55e6
+        what = f"importing {archive.name} ({size / 1e6:.0f} MB) into {self.name}"
+        context = self._tools.reporter.step(what, estimate) if estimate > 2 else _silent()
+        with context:
+            run([*self.ctr, "images", "import", str(archive)], timeout_s=1800)
+
+    def containers(self) -> list[Container]:
+        """Containers of pods that containerd knows, running or not; those that hold a pod too."""
+        tasks = _task_states(run([*self.ctr, "tasks", "list"]))
+        found = []
+        for identity in run([*self.ctr, "containers", "list", "--quiet"]).split():
+            # A container may go between the two questions.
+            info = run([*self.ctr, "containers", "info", identity], check=False)
+            if info:
+                found.append(parse_container(info, tasks))
+        return found
+
+    def remove_containers(self) -> None:
+        """Kill and remove all containers, so that only images are left; containerd must run."""
+        for _ in range(3):
+            identities = run([*self.ctr, "containers", "list", "--quiet"]).split()
+            if not identities:
+                return
+            for identity in identities:
+                run([*self.ctr, "tasks", "delete", "--force", identity], check=False)
+                run([*self.ctr, "containers", "delete", identity], check=False)
+        left = run([*self.ctr, "containers", "list", "--quiet"]).split()
+        if left:
+            raise LocalClusterError(
+                f"containers of {self.name} cannot be removed ({', '.join(left)}): "
+                f"read {self.containerd_service().log}"
+            )
+
+    def down(self) -> None:
+        """Stop everything and remove all traces but images and logs of the programs.
+
+        Works from any half-way state: with or without a living containerd.
+        """
+        self.stop_kubelet()
+        if processes.is_running(self.containerd_service()) and self.containerd_answers():
+            with contextlib.suppress(LocalClusterError):
+                # What this cannot remove is killed by its cgroup below.
+                self.remove_containers()
+        sockets = self._shim_sockets()
+        self.stop_containerd()
+        self._kill_shims()
+        cgroups.kill(self.plan.cgroup)
+        mounts.unmount_below(self.plan.folder)
+        cgroups.remove(self.plan.cgroup)
+        for path in (
+            self.plan.kubelet,
+            self.plan.pod_logs,
+            self.plan.addresses_in_use,
+            self.plan.containerd_state,
+            self.plan.containerd / "runc",
+        ):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (*sockets, self.plan.socket, Path(f"{self.plan.socket}.ttrpc")):
+            path.unlink(missing_ok=True)
+        self._remove_traces()
+
+    def containerd_service(self) -> Service:
+        """The program containerd of this node."""
+        config = self.plan.containerd / "config.toml"
+        command = (str(self._tools.programs["containerd"]), "--config", str(config))
+        environment = self._environment()
+        return Service("containerd", command, self.plan.folder, environment, (config,))
+
+    def kubelet_service(self) -> Service:
+        """The program kubelet of this node."""
+        config = self.plan.folder / "kubelet.yaml"
+        command = nodeconfig.kubelet_command(self._tools.kubelet, self.plan, config, self._access)
+        inputs = (config, self._access)
+        return Service("kubelet", command, self.plan.folder, self._environment(), inputs)
+
+    @property
+    def _access(self) -> Path:
+        return self.plan.folder / "kubelet.kubeconfig"
+
+    def _environment(self) -> Mapping[str, str]:
+        path = os.environ.get("PATH", os.defpath)
+        return {
+            "PATH": f"{self._tools.programs.commands}:{path}:/usr/sbin:/sbin",
+            "HOME": str(self.plan.folder),
+            "NO_PROXY": "*",
+        }
+
+    def _shim_sockets(self) -> list[Path]:
+        found = []
+        for note in self.plan.containerd_state.glob("io.containerd.runtime.v2.task/*/*/address"):
+            address = note.read_text(encoding="utf-8").strip()
+            found.append(Path(address.removeprefix("unix://")))
+        return found
+
+    def _kill_shims(self) -> None:
+        # A shim is no child of containerd, and it sits in containerd's cgroup, not in the node's.
+        deadline = time.monotonic() + 10
+        while (shims := _shims_of(self.plan.socket)) and time.monotonic() < deadline:
+            for pid in shims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+    def _remove_traces(self) -> None:
+        # Both places are fixed in containerd and kubelet; other users of the machine may have some.
+        for trace in _CNI_TRACES.glob(f"*/{self.plan.network_name}-*"):
+            trace.unlink(missing_ok=True)
+        for link in _LOG_LINKS.glob("*.log"):
+            if link.is_symlink() and self.plan.pod_logs in link.readlink().parents:
+                link.unlink(missing_ok=True)
+        for folder in (*_CNI_TRACES.glob("*"), _CNI_TRACES, _LOG_LINKS):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _task_states(table: str) -> dict[str, tuple[int, str]]:
+    rows = (line.split() for line in table.splitlines()[1:])
+    return {row[0]: (int(row[1]), row[2]) for row in rows if len(row) == 3}
+
+
+def _shims_of(socket: Path) -> list[int]:
+    wanted = os.fsencode(socket)
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                if wanted in words and b"containerd-shim" in words[0]:
+                    found.append(int(folder.name))
+    return found
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    yield
