@@ -2,25 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=NAME_PATTERN)]
+# Control characters of both ranges, line and paragraph separators, and the characters that
+# reorder bidirectional text, which make a name look like another one.
+_NEVER = r"\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}"
+LINE_PATTERN = rf"^[^\x00-\x1f{_NEVER}]*$"
+TEXT_PATTERN = rf"^[^\x00-\x08\x0b-\x1f{_NEVER}]*$"
+WORD_PATTERN = rf"[^\x00-\x20{_NEVER}]+"
+"""Characters of a URL; without anchors, because a scheme stands before it."""
+
+MESSAGE_KEY = "x-trainyard-message"
+
+
+@dataclass(frozen=True)
+class Says:
+    """Sentence that a person reads in place of a regular expression that a value did not match.
+
+    Stands beside the pattern in `Annotated`; the CRD generator makes a CEL rule of the two.
+    """
+
+    message: str
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The type's own schema with the sentence added."""
+        return {**handler(core_schema), MESSAGE_KEY: self.message}
+
+
+_NO_CONTROLS = "control characters and characters that reorder text are not allowed"
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63, pattern=NAME_PATTERN),
+    Says(
+        "a name has lower-case letters, digits and '-' only, and neither starts nor ends with '-'"
+    ),
+]
 """Name of an object in the same namespace (an RFC 1123 label: it becomes a label value)."""
 
-Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
+Sha256 = Annotated[
+    str,
+    StringConstraints(max_length=64, pattern=SHA256_PATTERN),
+    Says("a SHA-256 digest has 64 lower-case hexadecimal digits"),
+]
 """A SHA-256 digest, 64 lower-case hexadecimal digits."""
 
-Text = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
-"""Free text for people, without control characters."""
+Text = Annotated[
+    str, StringConstraints(max_length=1024, pattern=TEXT_PATTERN), Says(f"text: {_NO_CONTROLS}")
+]
+"""Free text for people, without control characters (tabs and line feeds are allowed)."""
+
+Line = Annotated[str, StringConstraints(pattern=LINE_PATTERN), Says(f"one line: {_NO_CONTROLS}")]
+"""One line of text; the bound is given where it is used."""
 
 Label = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+    str,
+    StringConstraints(min_length=1, max_length=128, pattern=LINE_PATTERN),
+    Says(f"one line: {_NO_CONTROLS}"),
 ]
 """An attribute or a value: one line of text, any script."""
 

@@ -165,7 +165,6 @@ def crd(kind: Kind) -> Json:
     fields = kind.model.model_fields
     spec = structural_schema(fields["spec"].annotation, defaults=True)  # type: ignore[arg-type]
     status = structural_schema(fields["status"].annotation, defaults=False)  # type: ignore[arg-type]
-    status.pop("required", None)
     schema = {
         "type": "object",
         "description": folded(kind.model.__doc__ or ""),

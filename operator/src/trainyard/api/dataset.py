@@ -11,7 +11,9 @@ from pydantic import ConfigDict, Field, StringConstraints
 from trainyard.api._base import (
     ApiModel,
     Label,
+    Line,
     Name,
+    Says,
     Text,
     atomic_list,
     map_list,
@@ -40,11 +42,12 @@ class S3Source(ApiModel):
     bucket: Annotated[
         str,
         StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"),
+        Says("a bucket's name has lower-case letters, digits, '-' and '.' only"),
     ]
     """Bucket name."""
     prefix: Annotated[
-        str,
-        StringConstraints(max_length=900, pattern=r"^[^\x00-\x1f\x7f]*$"),
+        Line,
+        StringConstraints(max_length=900),
         Field(
             json_schema_extra=rules(
                 rule("!self.startsWith('/') && !self.contains('..')", f"prefix: {_RELATIVE}")
@@ -60,8 +63,8 @@ class VolumeSource(ApiModel):
     claim_name: Name
     """Name of the PersistentVolumeClaim."""
     path: Annotated[
-        str,
-        StringConstraints(max_length=900, pattern=r"^[^\x00-\x1f\x7f]*$"),
+        Line,
+        StringConstraints(max_length=900),
         Field(
             json_schema_extra=rules(
                 rule("!self.startsWith('/') && !self.contains('..')", f"path: {_RELATIVE}")

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, StringConstraints, create_model
 
 from trainyard.api._base import (
+    WORD_PATTERN,
     ApiModel,
     Name,
+    Says,
     atomic_list,
     map_list,
     rule,
@@ -86,9 +88,12 @@ Email = Annotated[
         max_length=254,
         pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$",
     ),
+    Says("an e-mail address, one, such as team@example.org, without a name or line breaks"),
 ]
 WebhookUrl = Annotated[
-    str, StringConstraints(max_length=1024, pattern=r"^https?://[^\x00-\x20\x7f]+$")
+    str,
+    StringConstraints(max_length=1024, pattern=rf"^https?://{WORD_PATTERN}$"),
+    Says("a URL that starts with https:// or http://, without spaces"),
 ]
 
 
@@ -165,6 +170,7 @@ class TrainingProcessSpec(ApiModel):
         StringConstraints(
             min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
         ),
+        Says("the name of a node has lower-case letters, digits, '-' and '.' only"),
     ]
     """Name of the node that the training runs on; it must carry the label
     trainyard.dev/target=true."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainyard.api._base import ApiModel, rule
+from trainyard.api._base import MESSAGE_KEY, ApiModel, rule
 from trainyard.api.meta import Json
 
 INT32_MAX = 2**31 - 1
@@ -30,7 +30,6 @@ _COPIED = frozenset(
         "minLength",
         "minProperties",
         "minimum",
-        "pattern",
         "required",
         "type",
         "x-kubernetes-list-map-keys",
@@ -40,6 +39,7 @@ _COPIED = frozenset(
 )
 _TRANSLATED = frozenset(
     {
+        "pattern",
         "$ref",
         "additionalProperties",
         "anyOf",
@@ -49,6 +49,7 @@ _TRANSLATED = frozenset(
         "items",
         "properties",
         "propertyNames",
+        MESSAGE_KEY,
         "x-kubernetes-int-or-string",
     }
 )
@@ -113,11 +114,12 @@ class _Converter:
             made["additionalProperties"] = self.convert(
                 schema["additionalProperties"], (*path, "additionalProperties")
             )
-        if "propertyNames" in schema:
-            made["x-kubernetes-validations"] = [
-                *made.get("x-kubernetes-validations", ()),
-                _key_rule(schema["propertyNames"], path),
-            ]
+        added = [
+            *([_pattern_rule(schema, path)] if "pattern" in schema else ()),
+            *([_key_rule(schema["propertyNames"], path)] if "propertyNames" in schema else ()),
+        ]
+        if added:
+            made["x-kubernetes-validations"] = [*made.get("x-kubernetes-validations", ()), *added]
         if schema.get("x-kubernetes-int-or-string"):
             made["x-kubernetes-int-or-string"] = True
             made["anyOf"] = schema["anyOf"]
@@ -165,14 +167,27 @@ def _integer_format(made: Json) -> None:
         made["format"] = "int32" if fits else "int64"
 
 
+def _matches(schema: Json, subject: str, path: tuple[str, ...]) -> str:
+    """CEL expression: `subject` matches the schema's pattern."""
+    if MESSAGE_KEY not in schema:
+        raise SchemaError(
+            f"{'.'.join(path)}: a person cannot read the pattern {schema['pattern']}: add Says(...)"
+        )
+    # The dialect of the API server, RE2, and that of pydantic, Rust's regex, agree on these.
+    return f'{subject}.matches(r"{schema["pattern"]}")'
+
+
+def _pattern_rule(schema: Json, path: tuple[str, ...]) -> dict[str, str]:
+    return rule(_matches(schema, "self", path), schema[MESSAGE_KEY])
+
+
 def _key_rule(names: Json, path: tuple[str, ...]) -> dict[str, str]:
     """CEL rule for the keys of a map, which a structural schema cannot bound."""
-    if names.keys() - {"maxLength", "type"}:
-        raise SchemaError(f"{'.'.join(path)}: only maxLength of keys is translated")
-    longest = names["maxLength"]
+    if names.keys() != {"maxLength", "pattern", MESSAGE_KEY}:
+        raise SchemaError(f"{'.'.join(path)}: keys need maxLength, a pattern and Says(...), only")
+    matches = _matches(names, "key", path)
     return rule(
-        f"self.all(key, size(key) <= {longest})",
-        f"{path[-1]}: a name has at most {longest} characters",
+        f"self.all(key, size(key) <= {names['maxLength']} && {matches})", names[MESSAGE_KEY]
     )
 
 

@@ -8,8 +8,11 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from trainyard.api._base import (
+    WORD_PATTERN,
     ApiModel,
+    Line,
     Name,
+    Says,
     Sha256,
     Text,
     map_list,
@@ -19,7 +22,7 @@ from trainyard.api._base import (
 )
 from trainyard.api.meta import Condition, Resource
 
-QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+QUANTITY = r"^[0-9]+([.][0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
@@ -27,8 +30,15 @@ Quantity = Annotated[
     WithJsonSchema(
         {
             "anyOf": [{"type": "integer"}, {"type": "string"}],
-            "pattern": QUANTITY,
+            "maxLength": 32,
             "x-kubernetes-int-or-string": True,
+            **rules(
+                rule(
+                    f"type(self) == int ? self > 0 : self.matches('{QUANTITY}')"
+                    " && self.matches('[1-9]')",
+                    "a quantity above zero, such as 2, 500m or 8Gi",
+                )
+            ),
         }
     ),
 ]
@@ -47,7 +57,11 @@ class Engine(StrEnum):
 class Weights(ApiModel):
     """A file of weights, named with its digest."""
 
-    uri: Annotated[str, StringConstraints(max_length=1024, pattern=r"^s3://[^\x00-\x20\x7f]+$")]
+    uri: Annotated[
+        str,
+        StringConstraints(max_length=1024, pattern=rf"^s3://{WORD_PATTERN}$"),
+        Says("the place of a file in the store, s3://bucket/key, without spaces"),
+    ]
     """Where the file lies in the store, `s3://bucket/key`."""
     sha256: Sha256
     """Digest of the file; the operator's settings must allow it."""
@@ -66,7 +80,12 @@ class BaseModelRef(ApiModel):
         )
     )
     architecture: (
-        Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9]*[nsmlx]$")] | None
+        Annotated[
+            str,
+            StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9]*[nsmlx]$"),
+            Says("an architecture with its size (n, s, m, l or x) at the end, such as yolo11n"),
+        ]
+        | None
     ) = None
     """An architecture with its size, trained from scratch, for example `yolo11n`."""
     weights: Weights | None = None
@@ -116,8 +135,14 @@ class Hyperparameters(ApiModel):
     """Processes that load images; by default as many as the pod has CPUs."""
     extra: (
         dict[
-            Annotated[str, StringConstraints(max_length=64)],
-            Annotated[str, StringConstraints(max_length=256)],
+            Annotated[
+                str,
+                StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_]+$"),
+                Says(
+                    "extra: the name of an engine argument has at most 64 letters, digits and '_'"
+                ),
+            ],
+            Annotated[Line, StringConstraints(max_length=256)],
         ]
         | None
     ) = Field(default=None, max_length=64)
@@ -158,7 +183,12 @@ class Evaluation(ApiModel):
     iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Boxes that overlap more than this count as one (non-maximum suppression)."""
     primary_metric: (
-        Annotated[str, StringConstraints(max_length=32, pattern=r"^[A-Za-z0-9-]+$")] | None
+        Annotated[
+            str,
+            StringConstraints(max_length=32, pattern=r"^[A-Za-z0-9-]+$"),
+            Says("the name of a metric has letters, digits and '-' only, such as mAP50-95"),
+        ]
+        | None
     ) = None
     """The metric by which the best epoch is chosen and which the METRIC column shows: mAP50-95
     (detectors' default), mAP50, top-1 (classifiers' default) or top-5."""
@@ -201,6 +231,7 @@ class TrainingTemplateSpec(ApiModel):
     display_name: Annotated[
         str,
         StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$"),
+        Says("displayName has letters, digits, '-', '_' and '.' only"),
     ]
     """Name for people: letters, digits, `-`, `_` and `.` only."""
     description: Text | None = None
@@ -223,7 +254,14 @@ class TrainingTemplateSpec(ApiModel):
     resources: Resources = Resources()
     """What the training pod asks of its machine."""
     image: (
-        Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")]
+        Annotated[
+            str,
+            StringConstraints(
+                max_length=512,
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$",
+            ),
+            Says("an image named by its digest, NAME@sha256:DIGEST"),
+        ]
         | None
     ) = None
     """Another trainer image, by digest. Not supported yet."""

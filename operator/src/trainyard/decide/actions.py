@@ -23,13 +23,6 @@ class CreateTrainingJob:
 
 
 @dataclass(frozen=True)
-class DeleteJob:
-    """Delete a Job of ours that was never started and no longer says what is wanted."""
-
-    job: JobFacts
-
-
-@dataclass(frozen=True)
 class StartJob:
     """Take the node's lock, look at the whole cluster once more, then unsuspend the Job."""
 
@@ -61,22 +54,7 @@ class CreateModel:
     spec: TrainedModelSpec
 
 
-@dataclass(frozen=True)
-class ReleaseLock:
-    """Free a node whose holder is over."""
-
-    node: str
-
-
-Action = (
-    CreateTrainingJob
-    | DeleteJob
-    | StartJob
-    | SuspendJob
-    | CreateSnapshotJob
-    | CreateModel
-    | ReleaseLock
-)
+Action = CreateTrainingJob | StartJob | SuspendJob | CreateSnapshotJob | CreateModel
 
 
 @dataclass(frozen=True)

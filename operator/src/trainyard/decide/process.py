@@ -26,7 +26,7 @@ from trainyard.decide.actions import (
     StartJob,
     SuspendJob,
 )
-from trainyard.decide.conditions import find, is_true
+from trainyard.decide.conditions import find, is_true, with_condition
 from trainyard.decide.draft import StatusDraft
 from trainyard.decide.facts import (
     JobFacts,
@@ -64,6 +64,40 @@ def decide_process(facts: ProcessFacts, now: datetime) -> Decision[TrainingProce
     else:
         _during_attempt(facts, draft, status.attempts[-1])
     return draft.decision()
+
+
+def when_refused(
+    process: TrainingProcess, status: TrainingProcessStatus, message: str, now: datetime
+) -> TrainingProcessStatus:
+    """The status of a process whose Job could not be started just now."""
+    conditions = with_condition(
+        status.conditions,
+        ConditionType.NODE_RESERVED,
+        False,
+        Reason.WAITING_FOR_NODE,
+        message,
+        now=now,
+        generation=process.metadata.generation,
+    )
+    return status.model_copy(update={"conditions": conditions})
+
+
+def when_not_created(
+    process: TrainingProcess, message: str, now: datetime
+) -> TrainingProcessStatus:
+    """The status of a process whose Job the API server does not accept: it stays queued."""
+    conditions = with_condition(
+        process.status.conditions,
+        ConditionType.RUNNING,
+        False,
+        Reason.POD_REFUSED,
+        f"the Job was refused: {message}",
+        now=now,
+        generation=process.metadata.generation,
+    )
+    return process.status.model_copy(
+        update={"conditions": conditions, "phase": ProcessPhase.QUEUED}
+    )
 
 
 def as_rival(process: TrainingProcess) -> Rival:

@@ -1,0 +1,258 @@
+"""Everything that decides about one object, read once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from trainyard.api.capability import Capability
+from trainyard.api.dataset import Dataset
+from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.api.meta import LABEL_PROCESS, LABEL_PROCESS_UID, STORE_SECRET, Resource
+from trainyard.api.model import TrainedModel
+from trainyard.api.process import TrainingProcess
+from trainyard.api.run import RUN_FILE, RunFile
+from trainyard.api.template import TrainingTemplate
+from trainyard.cluster import names, parse
+from trainyard.cluster.api_server import ApiServer
+from trainyard.cluster.artefacts import ArtefactReader
+from trainyard.cluster.cache import Cache
+from trainyard.cluster.lock import NodeLock
+from trainyard.cluster.resources import (
+    CAPABILITY,
+    CONFIG_MAP,
+    DATASET,
+    JOB,
+    MODEL,
+    NODE,
+    POD,
+    PROCESS,
+    SECRET,
+    TEMPLATE,
+    ResourceType,
+)
+from trainyard.decide.dataset import snapshot_root
+from trainyard.decide.facts import (
+    DatasetFacts,
+    DecisionSettings,
+    JobFacts,
+    Mismatch,
+    PodFacts,
+    ProcessFacts,
+    ReceivedReport,
+    Rival,
+    Unavailable,
+    VerifiedArtefacts,
+    VerifiedSnapshot,
+)
+from trainyard.decide.process import as_rival
+from trainyard.decide.resolve import output_location
+
+R = TypeVar("R", bound=Resource)
+Reports = Callable[[str], ReceivedReport | None]
+"""The newest report for the UID of a process or dataset."""
+
+
+class Gatherer:
+    """Builds facts from the cache, and reads directly what the cache does not hold."""
+
+    def __init__(
+        self,
+        api: ApiServer,
+        cache: Cache,
+        lock: NodeLock,
+        artefacts: ArtefactReader,
+        reports: Reports,
+        settings: DecisionSettings,
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._lock = lock
+        self._artefacts = artefacts
+        self._reports = reports
+        self._settings = settings
+        self._typed: dict[tuple[str, str], tuple[str, Resource]] = {}
+        self._typed_lock = threading.Lock()
+
+    def typed(self, type_: ResourceType, model: type[R], key: str) -> R | None:
+        """The cached object as its API type; parsed once for each version of it."""
+        raw = self._cache.get(type_, key)
+        if raw is None:
+            return None
+        version = str(parse.metadata(raw).get("resourceVersion"))
+        with self._typed_lock:
+            known = self._typed.get((type_.plural, key))
+        if known is not None and known[0] == version and isinstance(known[1], model):
+            return known[1]
+        made = parse.typed(model, raw)
+        with self._typed_lock:
+            self._typed[type_.plural, key] = (version, made)
+        return made
+
+    def process(self, key: str) -> ProcessFacts | None:
+        """Facts about a TrainingProcess; None if there is none."""
+        process = self.typed(PROCESS, TrainingProcess, key)
+        if process is None:
+            return None
+        spec, meta, status = process.spec, process.metadata, process.status
+        namespace = meta.namespace
+        attempted = bool(status.attempts)
+        datasets = self._datasets(process)
+        starting = not attempted and not spec.suspend
+        ready = all(
+            name in datasets and datasets[name].status.snapshot is not None
+            for name in (*spec.datasets.train, *spec.datasets.dev, *spec.datasets.test)
+        )
+        number = status.attempts[-1].number if attempted else 1
+        job = self._job(namespace, names.training_job(meta.uid, number), attempted)
+        pod = None if job is None else self._pod_of(job)
+        raw_node = self._cache.get(NODE, spec.target_node)
+        return ProcessFacts(
+            process=process,
+            settings=self._settings,
+            capability=self.typed(CAPABILITY, Capability, f"{namespace}/{spec.capability}"),
+            template=self.typed(TEMPLATE, TrainingTemplate, f"{namespace}/{spec.template}"),
+            datasets=datasets,
+            secret_present=not starting or self._secret(namespace),
+            overlaps=self._artefacts.overlaps(spec.datasets, datasets)
+            if ready and starting
+            else (),
+            node=None if raw_node is None else parse.node(raw_node),
+            job=job,
+            run=self._run_file(namespace, meta.uid, number) if attempted else None,
+            pod=pod,
+            lease=None if spec.suspend and not attempted else self._lock.read(spec.target_node),
+            live_holder=self._live_holder(spec.target_node, meta.uid),
+            rivals=self._rivals(process),
+            report=self._report(meta.uid, number),
+            verdict=self._verdict(process, job, pod, number),
+            model_made_by=self._model_made_by(key),
+        )
+
+    def dataset(self, key: str) -> DatasetFacts | None:
+        """Facts about a Dataset; None if there is none."""
+        dataset = self.typed(DATASET, Dataset, key)
+        if dataset is None:
+            return None
+        meta = dataset.metadata
+        job = self._job(meta.namespace, names.snapshot_job(meta.uid), dataset.status.phase)
+        pod = None if job is None else self._pod_of(job)
+        return DatasetFacts(
+            dataset=dataset,
+            settings=self._settings,
+            secret_present=job is not None or dataset.spec.suspend or self._secret(meta.namespace),
+            job=job,
+            pod=pod,
+            report=self._report(meta.uid, 1),
+            snapshot=self._snapshot(meta.namespace, job, pod),
+        )
+
+    def _datasets(self, process: TrainingProcess) -> dict[str, Dataset]:
+        splits, namespace = process.spec.datasets, process.metadata.namespace
+        found = {
+            name: self.typed(DATASET, Dataset, f"{namespace}/{name}")
+            for name in (*splits.train, *splits.dev, *splits.test)
+        }
+        return {name: dataset for name, dataset in found.items() if dataset is not None}
+
+    def _secret(self, namespace: str) -> bool:
+        return self._api.get(SECRET, STORE_SECRET, namespace) is not None
+
+    def _job(self, namespace: str, name: str, expected: object) -> JobFacts | None:
+        """The Job from the cache; if it is expected and not there, from the API server."""
+        raw = self._cache.get(JOB, f"{namespace}/{name}")
+        if raw is None and expected:
+            raw = self._api.get(JOB, name, namespace)
+        return None if raw is None else parse.job(raw)
+
+    def _pod_of(self, job: JobFacts) -> PodFacts | None:
+        """The newest pod of a Job."""
+        owned = [raw for raw in self._cache.all(POD) if parse.owner_uid(raw) == job.uid]
+        owned.sort(key=lambda raw: str(parse.metadata(raw).get("creationTimestamp")))
+        return parse.pod(owned[-1]) if owned else None
+
+    def _run_file(self, namespace: str, uid: str, attempt: int) -> RunFile | None:
+        raw = self._api.get(CONFIG_MAP, names.training_job(uid, attempt), namespace)
+        text = ((raw or {}).get("data") or {}).get(RUN_FILE)
+        if text is None:
+            return None
+        try:
+            run = RunFile.model_validate(load_yaml(text, RUN_FILE))
+            run.verify(RUN_FILE)
+        except (DocumentError, ValidationError):
+            return None
+        return run
+
+    def _live_holder(self, node: str, uid: str) -> str | None:
+        """`namespace/name` of another process with a live training pod on the node."""
+        for raw in self._cache.all(POD):
+            labels = parse.metadata(raw).get("labels") or {}
+            if LABEL_PROCESS not in labels or labels.get(LABEL_PROCESS_UID) == uid:
+                continue
+            fact = parse.pod(raw)
+            if node in (fact.node, fact.target_node) and not fact.over:
+                return f"{fact.namespace}/{labels[LABEL_PROCESS]}"
+        return None
+
+    def _rivals(self, process: TrainingProcess) -> tuple[Rival, ...]:
+        """The other unfinished processes of the same node."""
+        found = []
+        for raw in self._cache.all(PROCESS):
+            meta = parse.metadata(raw)
+            if (raw.get("spec") or {}).get("targetNode") != process.spec.target_node:
+                continue
+            phase = (raw.get("status") or {}).get("phase")
+            finished = phase in ("Succeeded", "Failed") or meta.get("deletionTimestamp")
+            if finished or meta.get("uid") == process.metadata.uid:
+                continue
+            try:
+                other = self.typed(PROCESS, TrainingProcess, parse.key_of(raw))
+            except parse.UnreadableObject:
+                continue
+            if other is not None:
+                found.append(as_rival(other))
+        return tuple(found)
+
+    def _report(self, uid: str, attempt: int) -> ReceivedReport | None:
+        received = self._reports(uid)
+        if received is None or received.report.attempt != attempt:
+            return None
+        return received
+
+    def _verdict(
+        self, process: TrainingProcess, job: JobFacts | None, pod: PodFacts | None, attempt: int
+    ) -> VerifiedArtefacts | Mismatch | Unavailable | None:
+        phase = process.status.phase
+        if job is None or not job.complete or (phase is not None and phase.terminal):
+            return None
+        words = pod.last_words if pod is not None else None
+        return self._artefacts.verify(
+            output_location(self._settings.store_root, process, attempt),
+            words.manifest_sha256 if words is not None else None,
+        )
+
+    def _snapshot(
+        self, namespace: str, job: JobFacts | None, pod: PodFacts | None
+    ) -> VerifiedSnapshot | Mismatch | Unavailable | None:
+        if job is None or not job.complete:
+            return None
+        words = pod.last_words if pod is not None else None
+        if words is None or words.location is None:
+            return Mismatch(
+                f"the snapshot Job {job.name} is complete but its pod's last words are gone: "
+                "create a new Dataset"
+            )
+        root = snapshot_root(self._settings.store_root, namespace)
+        if not words.location.startswith(f"{root}/"):
+            return Mismatch(f"the snapshot Job reported {words.location}, outside of {root}")
+        return self._artefacts.snapshot(words.location, words.manifest_sha256)
+
+    def _model_made_by(self, key: str) -> str | None:
+        model = self.typed(MODEL, TrainedModel, key)
+        if model is None:
+            return None
+        lineage = model.spec.lineage
+        return (lineage.process_uid or "") if lineage is not None else ""

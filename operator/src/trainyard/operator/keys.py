@@ -1,0 +1,101 @@
+"""From an object that changed to the keys that are to be decided again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainyard.api.meta import (
+    ANNOTATION_TARGET_NODE,
+    LABEL_DATASET,
+    LABEL_PROCESS,
+    Json,
+)
+from trainyard.cluster import parse
+from trainyard.cluster.cache import Cache
+from trainyard.cluster.resources import (
+    CAPABILITY,
+    DATASET,
+    JOB,
+    NODE,
+    OWN_KINDS,
+    POD,
+    PROCESS,
+    TEMPLATE,
+    ResourceType,
+)
+
+NODE_LOCK = "Node"
+"""Kind of the key under which the lock of a node is looked after."""
+
+BY_KIND = {type_.kind: type_ for type_ in OWN_KINDS}
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is reconciled: one object of ours, or the lock of one node."""
+
+    kind: str
+    key: str
+    """`namespace/name`, or the node's name."""
+
+
+def affected(type_: ResourceType, raw: Json, cache: Cache) -> set[Key]:
+    """The keys that a change of one object concerns."""
+    meta = parse.metadata(raw)
+    namespace, name = meta.get("namespace", ""), meta["name"]
+    if type_ is NODE:
+        return {Key(NODE_LOCK, name), *_waiting_for_node(name, cache)}
+    if type_ in (JOB, POD):
+        return _of_owned(raw, cache)
+    found = {Key(type_.kind, f"{namespace}/{name}")}
+    if type_ is PROCESS:
+        node = (raw.get("spec") or {}).get("targetNode", "")
+        found |= _waiting_for_node(node, cache)
+    elif type_ in (CAPABILITY, TEMPLATE, DATASET):
+        found |= _referring(type_, namespace, name, cache)
+    return found
+
+
+def _of_owned(raw: Json, cache: Cache) -> set[Key]:
+    meta = parse.metadata(raw)
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    namespace = meta.get("namespace", "")
+    found: set[Key] = set()
+    if LABEL_DATASET in labels:
+        found.add(Key(DATASET.kind, f"{namespace}/{labels[LABEL_DATASET]}"))
+    if LABEL_PROCESS in labels:
+        found.add(Key(PROCESS.kind, f"{namespace}/{labels[LABEL_PROCESS]}"))
+    node = annotations.get(ANNOTATION_TARGET_NODE)
+    if node:
+        found |= {Key(NODE_LOCK, node), *_waiting_for_node(node, cache)}
+    return found
+
+
+def unfinished(raw: Json) -> bool:
+    """Whether a TrainingProcess may still change."""
+    return (raw.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _waiting_for_node(node: str, cache: Cache) -> set[Key]:
+    return {
+        Key(PROCESS.kind, parse.key_of(raw))
+        for raw in cache.all(PROCESS)
+        if (raw.get("spec") or {}).get("targetNode") == node and unfinished(raw)
+    }
+
+
+def _referring(type_: ResourceType, namespace: str, name: str, cache: Cache) -> set[Key]:
+    """Unfinished processes of the namespace that name the object."""
+    found = set()
+    for raw in cache.all(PROCESS):
+        if parse.metadata(raw).get("namespace") != namespace or not unfinished(raw):
+            continue
+        spec = raw.get("spec") or {}
+        if type_ is DATASET:
+            splits = spec.get("datasets") or {}
+            named = {item for group in splits.values() for item in group}
+        else:
+            named = {spec.get("capability" if type_ is CAPABILITY else "template")}
+        if name in named:
+            found.add(Key(PROCESS.kind, parse.key_of(raw)))
+    return found

@@ -1,0 +1,134 @@
+"""The HTTP service that trainer pods report to.
+
+`POST /v1/progress` takes a ProgressReport as JSON, with a projected token of our audience. A
+report is believed only about the object that the pod was made for. Whatever is wrong with a
+report, the run goes on: the answer says why, and the report is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from trainyard.api.meta import LABEL_ATTEMPT, LABEL_DATASET, LABEL_PROCESS, LABEL_PROCESS_UID
+from trainyard.api.report import ProgressReport
+from trainyard.cluster import parse
+from trainyard.cluster.api_server import ApiServer
+from trainyard.cluster.cache import Cache
+from trainyard.cluster.errors import ApiError
+from trainyard.cluster.resources import DATASET, JOB, POD, PROCESS
+from trainyard.cluster.tokens import Sender, review
+from trainyard.operator.keys import Key
+
+log = logging.getLogger(__name__)
+
+REVIEW_SECONDS = 60.0
+"""For so long the answer of a token review is remembered."""
+REMEMBERED = 4096
+
+Sink = Callable[[ProgressReport, Key], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a pod may report about."""
+
+    key: Key
+    uid: str
+    attempt: int
+    kind: str
+
+
+class ProgressService:
+    """Authenticates reports and hands them on."""
+
+    def __init__(self, api: ApiServer, cache: Cache, sink: Sink, max_body_bytes: int) -> None:
+        self._api = api
+        self._cache = cache
+        self._sink = sink
+        self._max_body_bytes = max_body_bytes
+        self._reviewed: OrderedDict[str, tuple[float, Sender | None]] = OrderedDict()
+
+    def application(self) -> web.Application:
+        """The web application; bodies above the limit are refused with 413."""
+        application = web.Application(client_max_size=self._max_body_bytes)
+        application.router.add_post("/v1/progress", self._progress)
+        return application
+
+    async def _progress(self, request: web.Request) -> web.Response:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not token:
+            return _refuse(401, "a bearer token is required")
+        body = await request.read()
+        try:
+            sender = await self._sender(token)
+        except ApiError:
+            return _refuse(503, "the token cannot be reviewed now")
+        if sender is None:
+            return _refuse(401, "the token is not valid here")
+        subject = self._subject(sender)
+        if subject is None:
+            return _refuse(403, "the pod is not one of ours")
+        try:
+            report = ProgressReport.model_validate_json(body)
+        except ValidationError as error:
+            return _refuse(422, f"not a report: {error.errors()[0]['msg']}")
+        if (report.kind, report.uid, report.attempt) != (
+            subject.kind,
+            subject.uid,
+            subject.attempt,
+        ):
+            return _refuse(403, "the report is about something else than the pod")
+        self._sink(report, subject.key)
+        return web.Response(status=204)
+
+    async def _sender(self, token: str) -> Sender | None:
+        """Review of a token, remembered by its digest for a short while."""
+        name = hashlib.sha256(token.encode()).hexdigest()
+        known = self._reviewed.get(name)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        sender = await asyncio.to_thread(review, self._api, token)
+        self._reviewed[name] = (time.monotonic() + REVIEW_SECONDS, sender)
+        self._reviewed.move_to_end(name)
+        if len(self._reviewed) > REMEMBERED:
+            self._reviewed.popitem(last=False)
+        return sender
+
+    def _subject(self, sender: Sender) -> Subject | None:
+        """What the pod was made for: by its UID, its labels and its Job's owner."""
+        pod = self._cache.get(POD, f"{sender.namespace}/{sender.pod_name}")
+        if pod is None or parse.metadata(pod).get("uid") != sender.pod_uid:
+            return None
+        job = next(
+            (
+                raw
+                for raw in self._cache.all(JOB)
+                if parse.metadata(raw).get("uid") == parse.owner_uid(pod)
+            ),
+            None,
+        )
+        if job is None:
+            return None
+        labels = parse.metadata(job).get("labels") or {}
+        owner = parse.owner_uid(job)
+        if LABEL_PROCESS in labels and labels.get(LABEL_PROCESS_UID) == owner:
+            key = Key(PROCESS.kind, f"{sender.namespace}/{labels[LABEL_PROCESS]}")
+            return Subject(key, owner, int(labels.get(LABEL_ATTEMPT, "1")), "run")
+        if LABEL_DATASET in labels and owner:
+            key = Key(DATASET.kind, f"{sender.namespace}/{labels[LABEL_DATASET]}")
+            return Subject(key, owner, 1, "snapshot")
+        return None
+
+
+def _refuse(status: int, message: str) -> web.Response:
+    log.info("report refused: %s", message)
+    return web.json_response({"message": message}, status=status)

@@ -1,0 +1,132 @@
+"""One pass over one key: gather, decide, apply."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from trainyard.api.capability import Capability
+from trainyard.api.meta import Json
+from trainyard.api.model import TrainedModel
+from trainyard.api.process import TrainingProcessStatus
+from trainyard.api.template import TrainingTemplate
+from trainyard.cluster.apply import Applier
+from trainyard.cluster.cache import Cache
+from trainyard.cluster.errors import ApiError, Forbidden, Invalid, NotFound
+from trainyard.cluster.gather import Gatherer
+from trainyard.cluster.lock import NodeLock, Refused
+from trainyard.cluster.parse import UnreadableObject
+from trainyard.cluster.resources import CAPABILITY, DATASET, MODEL, PROCESS, TEMPLATE
+from trainyard.decide.actions import CreateTrainingJob, Decision
+from trainyard.decide.dataset import decide_dataset
+from trainyard.decide.facts import ProcessFacts
+from trainyard.decide.process import decide_process, when_not_created, when_refused
+from trainyard.decide.simple import decide_capability, decide_model, decide_template
+from trainyard.operator.keys import BY_KIND, NODE_LOCK, Key
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+RETRY_REFUSED_SECONDS = 5.0
+
+
+class Reconciler:
+    """Decides about a key from what is true now; keeps nothing from one pass to the next."""
+
+    def __init__(
+        self, gatherer: Gatherer, applier: Applier, lock: NodeLock, cache: Cache, clock: Clock
+    ) -> None:
+        self._gatherer = gatherer
+        self._applier = applier
+        self._lock = lock
+        self._cache = cache
+        self._clock = clock
+
+    def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done about `key`.
+
+        Returns
+        -------
+        Seconds after which to look again although nothing happens, or None.
+
+        Raises
+        ------
+        ApiError
+            If the API server refuses or does not answer; the pass is to be repeated.
+        """
+        if key.kind == NODE_LOCK:
+            if self._lock.release(key.key):
+                log.info("node %s: lock released", key.key)
+            return None
+        raw = self._cache.get(BY_KIND[key.kind], key.key)
+        if raw is None:
+            return None
+        now = self._clock()
+        try:
+            if key.kind == PROCESS.kind:
+                return self._process(key.key, raw, now)
+            decision = self._decide(key, now)
+        except UnreadableObject as error:
+            log.warning("%s %s: cannot be read: %s", key.kind, key.key, error)
+            return None
+        if decision is None:
+            return None
+        for action in decision.actions:
+            self._applier.act(action, raw["metadata"]["namespace"])
+        return self._finish(key, raw, decision, now)
+
+    def _decide(self, key: Key, now: datetime) -> Decision[Any] | None:
+        gather = self._gatherer
+        if key.kind == DATASET.kind:
+            facts = gather.dataset(key.key)
+            return None if facts is None else decide_dataset(facts, now)
+        if key.kind == CAPABILITY.kind:
+            capability = gather.typed(CAPABILITY, Capability, key.key)
+            return None if capability is None else decide_capability(capability, now)
+        if key.kind == TEMPLATE.kind:
+            template = gather.typed(TEMPLATE, TrainingTemplate, key.key)
+            return None if template is None else decide_template(template, now)
+        model = gather.typed(MODEL, TrainedModel, key.key)
+        return None if model is None else decide_model(model, now)
+
+    def _process(self, key: str, raw: Json, now: datetime) -> float | None:
+        facts = self._gatherer.process(key)
+        if facts is None:
+            return None
+        decision = decide_process(facts, now)
+        status, refused = decision.status, None
+        for action in decision.actions:
+            try:
+                refused = self._applier.act(action, facts.process.metadata.namespace)
+            except (Forbidden, Invalid, NotFound) as error:
+                if not isinstance(action, CreateTrainingJob):
+                    raise
+                return self._not_created(facts, raw, error, now)
+        if isinstance(refused, Refused):
+            log.info("TrainingProcess %s: not started: %s", key, refused.message)
+            status = when_refused(facts.process, status, refused.message, now)
+        again = self._finish(
+            Key(PROCESS.kind, key),
+            raw,
+            Decision(status, (), decision.events, decision.look_again_at),
+            now,
+        )
+        return RETRY_REFUSED_SECONDS if refused is not None else again
+
+    def _not_created(
+        self, facts: ProcessFacts, raw: Json, error: ApiError, now: datetime
+    ) -> float | None:
+        status: TrainingProcessStatus = when_not_created(facts.process, str(error), now)
+        self._applier.write_status(PROCESS, raw, status)
+        raise error
+
+    def _finish(self, key: Key, raw: Json, decision: Decision[Any], now: datetime) -> float | None:
+        if self._applier.write_status(BY_KIND[key.kind], raw, decision.status):
+            for happening in decision.events:
+                log.info("%s %s: %s: %s", key.kind, key.key, happening.reason, happening.message)
+                self._applier.tell(raw, happening, now)
+        if decision.look_again_at is None:
+            return None
+        return max(0.0, (decision.look_again_at - now).total_seconds())

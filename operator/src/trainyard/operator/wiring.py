@@ -1,0 +1,38 @@
+"""From the settings to what each layer wants to know of them."""
+
+from __future__ import annotations
+
+from trainyard.cluster.objects import PodSettings
+from trainyard.decide.facts import DecisionSettings
+from trainyard.operator.settings import Settings
+
+
+def pod_settings(settings: Settings) -> PodSettings:
+    """What pods are made with."""
+    trainer = settings.trainer
+    return PodSettings(
+        image=trainer.image,
+        image_pull_policy=trainer.image_pull_policy,
+        gpu_resource_name=trainer.gpu_resource_name,
+        runtime_class_name=trainer.runtime_class_name,
+        tolerations=trainer.tolerations,
+        service_account_name=trainer.service_account_name,
+        grace_period_seconds=trainer.grace_period_seconds,
+        snapshot_memory=trainer.snapshot_memory,
+    )
+
+
+def decision_settings(settings: Settings) -> DecisionSettings:
+    """What decisions depend on."""
+    tolerated = frozenset(
+        (item.get("key") or "*", item.get("effect") or "") for item in settings.trainer.tolerations
+    )
+    return DecisionSettings(
+        image=settings.trainer.image,
+        store_root=settings.store.root,
+        gpu_resource_name=settings.trainer.gpu_resource_name,
+        tolerated_taints=tolerated,
+        gpu_wait_seconds=settings.gpu_wait_seconds,
+        store=settings.store.location,
+        progress_url=settings.progress.url,
+    )
