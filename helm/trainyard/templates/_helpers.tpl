@@ -1,0 +1,64 @@
+{{/* Name of everything: the release's name. */}}
+{{- define "trainyard.name" -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "trainyard.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "trainyard.name" .) -}}
+{{- end -}}
+
+{{- define "trainyard.selector" -}}
+app.kubernetes.io/name: trainyard
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "trainyard.labels" -}}
+{{ include "trainyard.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: trainyard
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* The fixed namespace of the node locks: the operator knows it by this name. */}}
+{{- define "trainyard.lockNamespace" -}}
+trainyard-locks
+{{- end -}}
+
+{{/* Base URL of the progress service as trainer pods see it. */}}
+{{- define "trainyard.progressUrl" -}}
+{{- $host := .Values.service.clusterIP | default (printf "%s.%s.svc" (include "trainyard.name" .) .Release.Namespace) -}}
+{{- .Values.progress.url | default (printf "http://%s:%d" $host (int .Values.service.port)) -}}
+{{- end -}}
+
+{{/* The operator's settings file. */}}
+{{- define "trainyard.settings" -}}
+store:
+  bucket: {{ required "store.bucket is missing: name the bucket that snapshots and models go to" .Values.store.bucket | quote }}
+  prefix: {{ .Values.store.prefix | quote }}
+  {{- with .Values.store.endpointUrl }}
+  endpointUrl: {{ . | quote }}
+  {{- end }}
+  region: {{ .Values.store.region | quote }}
+trainer:
+  image: {{ required "trainer.image is missing: name the trainer image" .Values.trainer.image | quote }}
+  imagePullPolicy: {{ .Values.trainer.imagePullPolicy }}
+  gpuResourceName: {{ .Values.trainer.gpuResourceName | quote }}
+  {{- with .Values.trainer.runtimeClassName }}
+  runtimeClassName: {{ . | quote }}
+  {{- end }}
+  tolerations: {{ .Values.trainer.tolerations | toJson }}
+  serviceAccountName: {{ .Values.trainer.serviceAccountName | quote }}
+  gracePeriodSeconds: {{ int .Values.trainer.gracePeriodSeconds }}
+  snapshotMemory: {{ .Values.trainer.snapshotMemory | quote }}
+progress:
+  url: {{ include "trainyard.progressUrl" . | quote }}
+  port: 8080
+  maxBodyBytes: {{ int .Values.progress.maxBodyBytes }}
+healthPort: 8081
+namespaces: {{ .Values.namespaces | toJson }}
+resyncSeconds: {{ .Values.resyncSeconds }}
+workers: {{ int .Values.workers }}
+gpuWaitSeconds: {{ int .Values.gpuWaitSeconds }}
+{{- end -}}

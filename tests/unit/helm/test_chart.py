@@ -1,0 +1,194 @@
+"""What the chart makes of its values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from rendering import CHART, NAMESPACE, REPOSITORY, RenderingRefused, kinds, one, render
+
+from trainyard.operator.settings import (
+    ProgressSettings,
+    Settings,
+    StoreSettings,
+    TrainerSettings,
+    parse_settings,
+)
+
+
+def settings(values: dict[str, Any] | None = None) -> Settings:
+    return parse_settings(one(render(values), "ConfigMap")["data"]["settings.yaml"])
+
+
+def container(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    (only,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return only  # type: ignore[no-any-return]
+
+
+def test_default_values_are_the_defaults_of_the_settings() -> None:
+    assert settings() == Settings(
+        store=StoreSettings(bucket="models"),
+        trainer=TrainerSettings(image="registry.example/trainer:1"),
+        progress=ProgressSettings(url="http://trainyard.trainyard-system.svc:8080"),
+    )
+
+
+def test_every_setting_can_be_set() -> None:
+    wanted = Settings(
+        store=StoreSettings(
+            bucket="b-1", prefix="a/b", endpoint_url="http://10.0.0.1:7070", region="eu"
+        ),
+        trainer=TrainerSettings(
+            image="i",
+            image_pull_policy="Never",
+            gpu_resource_name="amd.com/gpu",
+            runtime_class_name="nvidia",
+            tolerations=({"key": "gpu", "operator": "Exists"},),
+            service_account_name="trainer",
+            grace_period_seconds=30,
+            snapshot_memory="4Gi",
+        ),
+        progress=ProgressSettings(url="http://10.96.0.9:8080", max_body_bytes=2048),
+        namespaces=("a", "b"),
+        resync_seconds=60,
+        workers=2,
+        gpu_wait_seconds=5,
+    )
+    # The ports are the chart's business: its Service and probes name them.
+    changed = wanted.model_dump(mode="json", by_alias=True, exclude={"health_port": True})
+    del changed["progress"]["port"]
+    assert settings(changed) == wanted
+    at_rest = settings()
+    for name in Settings.model_fields:
+        if name != "health_port":
+            assert getattr(wanted, name) != getattr(at_rest, name), f"{name} was not tried"
+
+
+def test_trainers_are_given_the_address_of_the_service_when_it_is_fixed() -> None:
+    objects = render({"service": {"clusterIP": "10.96.7.7"}})
+    assert one(objects, "Service")["spec"]["clusterIP"] == "10.96.7.7"
+    assert "http://10.96.7.7:8080" in one(objects, "ConfigMap")["data"]["settings.yaml"]
+
+
+def test_changed_settings_are_another_pod_and_a_changed_annotation_is_not_needed() -> None:
+    def checksum(values: dict[str, Any] | None = None) -> str:
+        template = one(render(values), "Deployment")["spec"]["template"]
+        return str(template["metadata"]["annotations"]["checksum/settings"])
+
+    assert checksum() == checksum({"resources": {"limits": {"memory": "1Gi"}}})
+    assert checksum() != checksum({"workers": 5})
+
+
+def test_two_operators_never_run_at_once_on_purpose() -> None:
+    spec = one(render(), "Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_pod_fits_the_restricted_pod_security_standard() -> None:
+    objects = render()
+    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 1000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    context = container(objects)["securityContext"]
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["readOnlyRootFilesystem"] is True
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & pod.keys()
+    # Restricted allows more types of volume, none of them a hostPath; these are all we have.
+    assert [set(volume) - {"name"} for volume in pod["volumes"]] == [{"configMap"}, {"emptyDir"}]
+    mounts = {m["mountPath"]: m.get("readOnly", False) for m in container(objects)["volumeMounts"]}
+    assert mounts == {"/etc/trainyard": True, "/tmp": False}
+
+
+def test_probes_ask_the_health_port() -> None:
+    made = container(render())
+    assert {p["name"]: p["containerPort"] for p in made["ports"]} == {
+        "progress": 8080,
+        "health": settings().health_port,
+    }
+    assert made["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
+    assert made["startupProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
+    assert made["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
+
+
+def test_credentials_come_from_the_named_secret_and_stand_nowhere_in_the_chart() -> None:
+    made = container(render({"store": {"existingSecret": "mine"}}))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        (variable,) = (item for item in made["env"] if item["name"] == name)
+        assert variable["valueFrom"] == {"secretKeyRef": {"name": "mine", "key": name}}
+    assert kinds(render(), "Secret") == []
+
+
+def test_without_a_secret_the_credentials_are_left_to_the_service_account() -> None:
+    objects = render(
+        {"store": {"existingSecret": ""}, "serviceAccount": {"annotations": {"a": "b"}}}
+    )
+    assert [item["name"] for item in container(objects)["env"]] == ["TRAINYARD_SETTINGS"]
+    assert one(objects, "ServiceAccount")["metadata"]["annotations"] == {"a": "b"}
+
+
+def test_chart_carries_exactly_the_generated_crds() -> None:
+    generated = {path.name: path.read_text() for path in (REPOSITORY / "crds").glob("*.yaml")}
+    carried = {path.name: path.read_text() for path in (CHART / "files/crds").glob("*.yaml")}
+    assert generated, "crds/ is empty"
+    assert carried == generated, "copy crds/*.yaml to helm/trainyard/files/crds/"
+
+
+def test_crds_are_rendered_whole_and_outlive_the_release() -> None:
+    rendered = {crd["metadata"]["name"]: crd for crd in kinds(render(), "CustomResourceDefinition")}
+    sources = [yaml.safe_load(p.read_text()) for p in (REPOSITORY / "crds").glob("*.yaml")]
+    assert rendered.keys() == {source["metadata"]["name"] for source in sources}
+    for source in sources:
+        made = rendered[source["metadata"]["name"]]
+        assert made["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert made == source
+
+
+def test_crds_can_be_left_out() -> None:
+    assert kinds(render({"crds": {"install": False}}), "CustomResourceDefinition") == []
+
+
+def test_namespace_of_the_locks_outlives_the_release_and_can_be_left_out() -> None:
+    namespace = one(render(), "Namespace", "trainyard-locks")
+    assert namespace["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert kinds(render({"locks": {"createNamespace": False}}), "Namespace") == []
+
+
+def test_network_policy_lets_trainer_pods_report() -> None:
+    assert kinds(render(), "NetworkPolicy") == []
+    policy = one(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")
+    reports, health = policy["spec"]["ingress"]
+    assert reports["ports"] == [{"port": "progress"}]
+    assert reports["from"][0]["podSelector"]["matchExpressions"] == [
+        {"key": "trainyard.dev/role", "operator": "In", "values": ["training", "snapshot"]}
+    ]
+    assert health == {"ports": [{"port": "health"}]}
+
+
+def test_everything_with_a_namespace_is_where_it_belongs() -> None:
+    for made in render():
+        if (namespace := made["metadata"].get("namespace")) is not None:
+            expected = "trainyard-locks" if made["kind"].startswith("Role") else NAMESPACE
+            assert namespace == expected, made["kind"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({}, "store.bucket is missing", id="no bucket"),
+        pytest.param({"store": {"bucket": "models"}}, "trainer.image is missing", id="no image"),
+        pytest.param({"stor": {}}, "additional properties 'stor'", id="an unknown value"),
+        pytest.param({"store": {"buckt": "x"}}, "'buckt' not allowed", id="an unknown inner value"),
+        pytest.param({"workers": 0}, "/workers", id="no worker"),
+        pytest.param({"workers": "four"}, "/workers", id="a word for a number"),
+        pytest.param({"trainer": {"imagePullPolicy": "Maybe"}}, "imagePullPolicy", id="a policy"),
+        pytest.param({"namespaces": ["Team A"]}, "/namespaces/0", id="no namespace's name"),
+        pytest.param({"progress": {"url": "https://x/y"}}, "/progress/url", id="a URL with a path"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_by_name(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(RenderingRefused) as refusal:
+        render(values, complete=False)
+    assert said in str(refusal.value)
