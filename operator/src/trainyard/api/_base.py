@@ -79,6 +79,10 @@ Label = Annotated[
 ]
 """An attribute or a value: one line of text, any script."""
 
+ListedLabel = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=LINE_PATTERN)]
+"""A Label in a list of a list: there a rule with a sentence would cost more than the API server's
+budget, so that a person reads the bare pattern."""
+
 
 class ApiModel(BaseModel):
     """Base of all API types.

@@ -83,6 +83,12 @@ class InferenceParameters(ApiModel):
     """Overlap (intersection over union, 0..1) above which two boxes count as one."""
 
 
+TEXT_OF_OUTPUTS = rule(
+    "self.map(o, size(o.attribute) + size(o.value)).sum() <= 200000",
+    "all attributes and values together have more than 200000 characters: shorten them",
+)
+"""Keeps a capability, and the run file that carries it, well below 1 MiB."""
+
 _BOX_TYPES = "['BoxClassifierElement', 'BoxEmbedderElement']"
 
 
@@ -141,6 +147,7 @@ class CapabilitySpec(ApiModel):
                     "self.all(o, o.head == 0)",
                     "head must be 0: models with several heads are not supported yet",
                 ),
+                TEXT_OF_OUTPUTS,
             ),
         ),
     ]

@@ -12,6 +12,7 @@ from trainyard.api._base import (
     ApiModel,
     Label,
     Line,
+    ListedLabel,
     Name,
     Says,
     Text,
@@ -93,9 +94,13 @@ class SelectionFilter(ApiModel):
 
     latest_submissions_only: bool = False
     """Per image and entity only the last submission counts (format `records`)."""
-    classes: Annotated[tuple[Label, ...], Field(max_length=5000, json_schema_extra=set_list())] = ()
+    classes: Annotated[
+        tuple[ListedLabel, ...], Field(max_length=5000, json_schema_extra=set_list())
+    ] = ()
     """Only samples with at least one of these values."""
-    tags: Annotated[tuple[Label, ...], Field(max_length=100, json_schema_extra=set_list())] = ()
+    tags: Annotated[
+        tuple[ListedLabel, ...], Field(max_length=100, json_schema_extra=set_list())
+    ] = ()
     """Only samples with all of these tags."""
     submitted_after: datetime | None = None
     """Only annotations submitted at or after this time."""
@@ -122,7 +127,7 @@ class Selection(ApiModel):
     attribute: Label = "class"
     """The attribute that the class names of this source are values of."""
     class_names: Annotated[
-        tuple[Label, ...], Field(max_length=5000, json_schema_extra=atomic_list())
+        tuple[ListedLabel, ...], Field(max_length=5000, json_schema_extra=atomic_list())
     ] = ()
     """Names of the classes by index, for data that carries numbers only. Without it the names
     come from the data (data.yaml, or the folders' names)."""
@@ -151,7 +156,22 @@ class DatasetSpec(ApiModel):
     """True: a draft, which may be empty and be extended. False: the snapshot is made and the spec
     is immutable from then on."""
     selections: Annotated[
-        tuple[Selection, ...], Field(max_length=64, json_schema_extra=atomic_list())
+        tuple[Selection, ...],
+        Field(
+            max_length=64,
+            json_schema_extra=atomic_list()
+            | rules(
+                rule(
+                    "self.map(s, has(s.classNames) ? size(s.classNames) : 0).sum() <= 5000",
+                    "all selections together name at most 5000 classes",
+                ),
+                rule(
+                    "self.map(s, has(s.filter) && has(s.filter.classes) ? "
+                    "size(s.filter.classes) : 0).sum() <= 5000",
+                    "the filters of all selections together name at most 5000 classes",
+                ),
+            ),
+        ),
     ] = ()
     """The sources whose samples make up the dataset."""
     group_by: Text | None = None

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from trainyard.api._base import ApiModel, Text, map_list, rule, rules
-from trainyard.api.capability import CapabilityType, Output
+from trainyard.api.capability import TEXT_OF_OUTPUTS, CapabilityType, Output
 from trainyard.api.meta import Condition, Resource
 from trainyard.api.process import Artefacts, MetricSet
 from trainyard.api.template import Engine
@@ -47,7 +47,11 @@ class TrainedModelSpec(ApiModel):
     """The engine that trained it."""
     classes: Annotated[
         tuple[Output, ...],
-        Field(max_length=5000, json_schema_extra=map_list("attribute", "value")),
+        Field(
+            min_length=1,
+            max_length=5000,
+            json_schema_extra=map_list("attribute", "value") | rules(TEXT_OF_OUTPUTS),
+        ),
     ]
     """Its outputs in the order of their positions."""
     artefacts: Artefacts

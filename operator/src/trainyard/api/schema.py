@@ -39,7 +39,6 @@ _COPIED = frozenset(
 )
 _TRANSLATED = frozenset(
     {
-        "pattern",
         "$ref",
         "additionalProperties",
         "anyOf",
@@ -47,6 +46,8 @@ _TRANSLATED = frozenset(
         "exclusiveMaximum",
         "exclusiveMinimum",
         "items",
+        "pattern",
+        "patternProperties",
         "properties",
         "propertyNames",
         MESSAGE_KEY,
@@ -111,13 +112,16 @@ class _Converter:
         if "items" in schema:
             made["items"] = self.convert(schema["items"], (*path, "items"))
         if isinstance(schema.get("additionalProperties"), dict):
-            made["additionalProperties"] = self.convert(
-                schema["additionalProperties"], (*path, "additionalProperties")
-            )
+            raise SchemaError(f"{'.'.join(path)}: the keys of a map need a pattern and Says(...)")
+        if "patternProperties" in schema:
+            (values,) = schema["patternProperties"].values()
+            made["additionalProperties"] = self.convert(values, (*path, "VALUE"))
         added = [
-            *([_pattern_rule(schema, path)] if "pattern" in schema else ()),
-            *([_key_rule(schema["propertyNames"], path)] if "propertyNames" in schema else ()),
+            *([_pattern_rule(schema)] if MESSAGE_KEY in schema else ()),
+            *([_key_rule(schema, path)] if "patternProperties" in schema else ()),
         ]
+        if "pattern" in schema and MESSAGE_KEY not in schema:
+            made["pattern"] = schema["pattern"]
         if added:
             made["x-kubernetes-validations"] = [*made.get("x-kubernetes-validations", ()), *added]
         if schema.get("x-kubernetes-int-or-string"):
@@ -167,27 +171,27 @@ def _integer_format(made: Json) -> None:
         made["format"] = "int32" if fits else "int64"
 
 
-def _matches(schema: Json, subject: str, path: tuple[str, ...]) -> str:
-    """CEL expression: `subject` matches the schema's pattern."""
-    if MESSAGE_KEY not in schema:
-        raise SchemaError(
-            f"{'.'.join(path)}: a person cannot read the pattern {schema['pattern']}: add Says(...)"
-        )
-    # The dialect of the API server, RE2, and that of pydantic, Rust's regex, agree on these.
-    return f'{subject}.matches(r"{schema["pattern"]}")'
+def _matches(subject: str, pattern: str) -> str:
+    """CEL expression for a match of `pattern`.
+
+    The dialect of the API server, RE2, and that of pydantic, Rust's regex, agree on what is used.
+    """
+    return f'{subject}.matches(r"{pattern}")'
 
 
-def _pattern_rule(schema: Json, path: tuple[str, ...]) -> dict[str, str]:
-    return rule(_matches(schema, "self", path), schema[MESSAGE_KEY])
+def _pattern_rule(schema: Json) -> dict[str, str]:
+    return rule(_matches("self", schema["pattern"]), schema[MESSAGE_KEY])
 
 
-def _key_rule(names: Json, path: tuple[str, ...]) -> dict[str, str]:
+def _key_rule(schema: Json, path: tuple[str, ...]) -> dict[str, str]:
     """CEL rule for the keys of a map, which a structural schema cannot bound."""
-    if names.keys() != {"maxLength", "pattern", MESSAGE_KEY}:
+    names = schema.get("propertyNames", {})
+    (pattern,) = schema["patternProperties"]
+    if names.keys() != {"maxLength", MESSAGE_KEY}:
         raise SchemaError(f"{'.'.join(path)}: keys need maxLength, a pattern and Says(...), only")
-    matches = _matches(names, "key", path)
     return rule(
-        f"self.all(key, size(key) <= {names['maxLength']} && {matches})", names[MESSAGE_KEY]
+        f"self.all(key, size(key) <= {names['maxLength']} && {_matches('key', pattern)})",
+        names[MESSAGE_KEY],
     )
 
 
