@@ -68,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LocalClusterError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader (as in `| head`) has seen enough; Python's own flush at exit must not fail too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("interrupted: repeat the command to go on, or `down` to clean up", file=sys.stderr)
         return 130

@@ -243,7 +243,11 @@ class Cluster:
                 _refuse(checks.surrounding_problems(checks.surroundings(self.network)))
             records.write(self._record, wanted)
             remember_settings(self._settings)
-            self._start(fresh=decision.action is not Action.CONTINUE)
+            fresh = decision.action is not Action.CONTINUE
+            if fresh:
+                for log in self.logs().values():
+                    log.unlink(missing_ok=True)
+            self._start(fresh=fresh)
             records.write(self._record, wanted.at(Phase.UP))
 
     def down(self, *, purge: bool = False) -> None:
@@ -340,10 +344,9 @@ class Cluster:
                     node.remove_containers()
                 node.start_kubelet()
             self._start_proxy()
-            wanted = {node.name for node in self.nodes}
             kubelets = [node.kubelet_service() for node in self.nodes]
             processes.wait_until(
-                lambda: wanted <= self._ready_nodes(),
+                self._all_ready,
                 kubelets,
                 f"one of the nodes {', '.join(self._names)}",
                 NODES_READY_S,
@@ -372,6 +375,11 @@ class Cluster:
         }
         command = (str(self.binaries["kube-proxy"]), f"--config={config}")
         return Service("kube-proxy", command, config.parent, environment, (config,))
+
+    def _all_ready(self) -> bool:
+        return all(node.kubelet_answers() for node in self.nodes) and (
+            set(self._names) <= self._ready_nodes()
+        )
 
     def _ready_nodes(self) -> set[str]:
         plane = self.control_plane

@@ -161,6 +161,8 @@ def controller_manager(
         "--use-service-account-credentials=true",
         f"--cluster-cidr={endpoints.pod_range}",
         "--allocate-node-cidrs=false",
+        # It makes the folder; its default lies in /usr.
+        f"--flex-volume-plugin-dir={kubeconfig.parent / 'volume-plugins'}",
     )
 
 

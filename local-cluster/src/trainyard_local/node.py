@@ -13,11 +13,12 @@ from trainyard_local import cgroups, kubeconfig, mounts, nodeconfig, pause, proc
 from trainyard_local.containers import Container, parse_container
 from trainyard_local.debian import NodePrograms
 from trainyard_local.errors import LocalClusterError
-from trainyard_local.layout import PAUSE_IMAGE, NodePlan
+from trainyard_local.layout import KUBELET_HEALTH_PORT, PAUSE_IMAGE, NodePlan
 from trainyard_local.pki import Authority
 from trainyard_local.processes import Service
 from trainyard_local.progress import Reporter
-from trainyard_local.shell import run
+from trainyard_local.shell import run, succeeds
+from trainyard_local.web import ask
 
 NAMESPACE = "k8s.io"
 """Namespace of containerd in which the kubelet finds images and containers."""
@@ -25,6 +26,7 @@ NAMESPACE = "k8s.io"
 READY_S = 90.0
 _CNI_TRACES = Path("/var/lib/cni")
 _LOG_LINKS = Path("/var/log/containers")
+_SHIM_SOCKETS = Path("/run/containerd/s")
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,12 @@ class Node:
 
     def containerd_answers(self) -> bool:
         """Whether containerd serves requests."""
-        return self.plan.socket.exists() and bool(
-            run([*self.ctr, "version"], check=False, timeout_s=10)
-        )
+        # A socket file may be left of a containerd that was killed.
+        return self.plan.socket.exists() and succeeds([*self.ctr, "version"], timeout_s=10)
+
+    def kubelet_answers(self) -> bool:
+        """Whether the kubelet finds itself healthy: its state in Kubernetes may be a minute old."""
+        return ask(f"http://{self.plan.address}:{KUBELET_HEALTH_PORT}/healthz").ok
 
     def images(self) -> set[str]:
         """Names of the node's images."""
@@ -267,13 +272,14 @@ class Node:
             time.sleep(0.05)
 
     def _remove_traces(self) -> None:
-        # Both places are fixed in containerd and kubelet; other users of the machine may have some.
+        # These places are fixed in containerd and kubelet; other users of the machine may have some.
         for trace in _CNI_TRACES.glob(f"*/{self.plan.network_name}-*"):
             trace.unlink(missing_ok=True)
         for link in _LOG_LINKS.glob("*.log"):
             if link.is_symlink() and self.plan.pod_logs in link.readlink().parents:
                 link.unlink(missing_ok=True)
-        for folder in (*_CNI_TRACES.glob("*"), _CNI_TRACES, _LOG_LINKS):
+        shared = (*_CNI_TRACES.glob("*"), _CNI_TRACES, _LOG_LINKS, _SHIM_SOCKETS)
+        for folder in (*shared, _SHIM_SOCKETS.parent):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

@@ -60,3 +60,20 @@ def run(
         said = done.stderr.strip().splitlines() or ["it printed nothing"]
         raise LocalClusterError(f"`{' '.join(line)}` failed ({done.returncode}): {said[-1]}")
     return done.stdout
+
+
+def succeeds(command: Sequence[str | Path], *, timeout_s: float) -> bool:
+    """Whether a command ends well in time.
+
+    Parameters
+    ----------
+    command : sequence
+        Program and arguments.
+    timeout_s : float
+        When to give up, in seconds.
+    """
+    try:
+        run(command, timeout_s=timeout_s)
+    except LocalClusterError:
+        return False
+    return True
