@@ -28,7 +28,7 @@ test-unit: setup ## Unit tests of the control side, in seconds
 	@$(PY) -m pytest tests/unit --ignore tests/unit/trainer $(PYTEST_ARGS)
 
 test-trainer: setup ## Trainer tests, which really train (tiny)
-	@$(PY_TRAINER) -m pytest tests/unit/trainer tests/unit/stores $(PYTEST_ARGS)
+	@$(PY_TRAINER) -m pytest tests/unit/trainer $(PYTEST_ARGS)
 
 test-integration: setup ## The operator on a real control plane with a simulated kubelet
 	@$(PY) -m pytest tests/integration -m "not full" $(PYTEST_ARGS)

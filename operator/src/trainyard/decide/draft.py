@@ -90,9 +90,9 @@ class StatusDraft:
 
 def happenings(old: TrainingProcessStatus, new: TrainingProcessStatus) -> tuple[Happening, ...]:
     """One event for each transition: a new phase, or another reason for waiting."""
-    if old.phase is new.phase and _why(old) == _why(new):
-        return ()
     reason, message = _why(new)
+    if old.phase is new.phase and _why(old)[0] == reason:
+        return ()
     return (
         Happening(
             reason=str(new.phase) if old.phase is not new.phase else reason,

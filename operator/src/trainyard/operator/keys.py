@@ -44,13 +44,13 @@ def affected(type_: ResourceType, raw: Json, cache: Cache) -> set[Key]:
     meta = parse.metadata(raw)
     namespace, name = meta.get("namespace", ""), meta["name"]
     if type_ is NODE:
-        return {Key(NODE_LOCK, name), *_waiting_for_node(name, cache)}
+        return {Key(NODE_LOCK, name), *waiting_for_node(name, cache)}
     if type_ in (JOB, POD):
         return _of_owned(raw, cache)
     found = {Key(type_.kind, f"{namespace}/{name}")}
     if type_ is PROCESS:
         node = (raw.get("spec") or {}).get("targetNode", "")
-        found |= _waiting_for_node(node, cache)
+        found |= waiting_for_node(node, cache)
     elif type_ in (CAPABILITY, TEMPLATE, DATASET):
         found |= _referring(type_, namespace, name, cache)
     return found
@@ -67,7 +67,7 @@ def _of_owned(raw: Json, cache: Cache) -> set[Key]:
         found.add(Key(PROCESS.kind, f"{namespace}/{labels[LABEL_PROCESS]}"))
     node = annotations.get(ANNOTATION_TARGET_NODE)
     if node:
-        found |= {Key(NODE_LOCK, node), *_waiting_for_node(node, cache)}
+        found |= {Key(NODE_LOCK, node), *waiting_for_node(node, cache)}
     return found
 
 
@@ -76,7 +76,8 @@ def unfinished(raw: Json) -> bool:
     return (raw.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
-def _waiting_for_node(node: str, cache: Cache) -> set[Key]:
+def waiting_for_node(node: str, cache: Cache) -> set[Key]:
+    """The unfinished processes that name the node."""
     return {
         Key(PROCESS.kind, parse.key_of(raw))
         for raw in cache.all(PROCESS)

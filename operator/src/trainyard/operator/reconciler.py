@@ -24,11 +24,13 @@ from trainyard.decide.dataset import decide_dataset
 from trainyard.decide.facts import ProcessFacts
 from trainyard.decide.process import decide_process, when_not_created, when_refused
 from trainyard.decide.simple import decide_capability, decide_model, decide_template
-from trainyard.operator.keys import BY_KIND, NODE_LOCK, Key
+from trainyard.operator.keys import BY_KIND, NODE_LOCK, Key, waiting_for_node
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
+Wake = Callable[[set[Key]], None]
+"""Called with keys to work on soon; safe from any thread."""
 RETRY_REFUSED_SECONDS = 5.0
 
 
@@ -36,13 +38,20 @@ class Reconciler:
     """Decides about a key from what is true now; keeps nothing from one pass to the next."""
 
     def __init__(
-        self, gatherer: Gatherer, applier: Applier, lock: NodeLock, cache: Cache, clock: Clock
+        self,
+        gatherer: Gatherer,
+        applier: Applier,
+        lock: NodeLock,
+        cache: Cache,
+        clock: Clock,
+        wake: Wake,
     ) -> None:
         self._gatherer = gatherer
         self._applier = applier
         self._lock = lock
         self._cache = cache
         self._clock = clock
+        self._wake = wake
 
     def reconcile(self, key: Key) -> float | None:
         """Do what is to be done about `key`.
@@ -59,6 +68,8 @@ class Reconciler:
         if key.kind == NODE_LOCK:
             if self._lock.release(key.key):
                 log.info("node %s: lock released", key.key)
+                # Locks are not watched: who waits for the node is told here.
+                self._wake(waiting_for_node(key.key, self._cache))
             return None
         raw = self._cache.get(BY_KIND[key.kind], key.key)
         if raw is None:

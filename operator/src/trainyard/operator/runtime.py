@@ -78,7 +78,7 @@ class Runtime:
             decision_settings(settings),
         )
         applier = Applier(api, self._cache, lock, pod_settings(settings), instance)
-        self._reconciler = Reconciler(gatherer, applier, lock, self._cache, utc_now)
+        self._reconciler = Reconciler(gatherer, applier, lock, self._cache, utc_now, self._wake)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, or until a part of it fails.
@@ -125,6 +125,10 @@ class Runtime:
         else:
             self._cache.put(type_, raw)
         keys = affected(type_, raw, self._cache)
+        self._wake(keys)
+
+    def _wake(self, keys: set[Key]) -> None:
+        """Work on keys soon; safe from any thread."""
         self._loop.call_soon_threadsafe(self._add, keys)
 
     def _on_report(self, report: ProgressReport, key: Key) -> None:
