@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainyard_local import cgroups, kubeconfig, mounts, nodeconfig, pause, processes
+from trainyard_local import cgroups, kubeconfig, mounts, nodeconfig, pause, processes, traces
 from trainyard_local.containers import Container, parse_container
 from trainyard_local.debian import NodePrograms
 from trainyard_local.errors import LocalClusterError
@@ -24,9 +24,6 @@ NAMESPACE = "k8s.io"
 """Namespace of containerd in which the kubelet finds images and containers."""
 
 READY_S = 90.0
-_CNI_TRACES = Path("/var/lib/cni")
-_LOG_LINKS = Path("/var/log/containers")
-_SHIM_SOCKETS = Path("/run/containerd/s")
 
 
 @dataclass(frozen=True)
@@ -211,7 +208,6 @@ class Node:
             with contextlib.suppress(LocalClusterError):
                 # What this cannot remove is killed by its cgroup below.
                 self.remove_containers()
-        sockets = self._shim_sockets()
         self.stop_containerd()
         self._kill_shims()
         cgroups.kill(self.plan.cgroup)
@@ -225,9 +221,9 @@ class Node:
             self.plan.containerd / "runc",
         ):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (*sockets, self.plan.socket, Path(f"{self.plan.socket}.ttrpc")):
+        for path in (self.plan.socket, Path(f"{self.plan.socket}.ttrpc")):
             path.unlink(missing_ok=True)
-        self._remove_traces()
+        traces.remove(self.plan)
 
     def containerd_service(self) -> Service:
         """The program containerd of this node."""
@@ -255,13 +251,6 @@ class Node:
             "NO_PROXY": "*",
         }
 
-    def _shim_sockets(self) -> list[Path]:
-        found = []
-        for note in self.plan.containerd_state.glob("io.containerd.runtime.v2.task/*/*/address"):
-            address = note.read_text(encoding="utf-8").strip()
-            found.append(Path(address.removeprefix("unix://")))
-        return found
-
     def _kill_shims(self) -> None:
         # A shim is no child of containerd, and it sits in containerd's cgroup, not in the node's.
         deadline = time.monotonic() + 10
@@ -270,18 +259,6 @@ class Node:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
-
-    def _remove_traces(self) -> None:
-        # These places are fixed in containerd and kubelet; other users of the machine may have some.
-        for trace in _CNI_TRACES.glob(f"*/{self.plan.network_name}-*"):
-            trace.unlink(missing_ok=True)
-        for link in _LOG_LINKS.glob("*.log"):
-            if link.is_symlink() and self.plan.pod_logs in link.readlink().parents:
-                link.unlink(missing_ok=True)
-        shared = (*_CNI_TRACES.glob("*"), _CNI_TRACES, _LOG_LINKS, _SHIM_SOCKETS)
-        for folder in (*shared, _SHIM_SOCKETS.parent):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 def _task_states(table: str) -> dict[str, tuple[int, str]]:
