@@ -48,7 +48,7 @@ from trainyard.decide.facts import (
     VerifiedArtefacts,
     VerifiedSnapshot,
 )
-from trainyard.decide.process import as_rival
+from trainyard.decide.queue import as_rival
 from trainyard.decide.resolve import output_location
 
 R = TypeVar("R", bound=Resource)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from trainyard.api.process import ProcessPhase
+from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.reasons import ConditionType
+from trainyard.decide.conditions import is_true
 from trainyard.decide.facts import LeaseFacts, Rival
 
 
@@ -24,6 +26,23 @@ class Place:
     def first(self) -> bool:
         """Whether it may start now."""
         return self.waiting_for is None and self.position == 1
+
+
+def as_rival(process: TrainingProcess) -> Rival:
+    """The process as the queue of its node sees it."""
+    status, meta = process.status, process.metadata
+    created = meta.creation_timestamp
+    if created is None:
+        raise ValueError(f"TrainingProcess {process.key} has no creationTimestamp")
+    return Rival(
+        key=process.key,
+        uid=meta.uid,
+        phase=status.phase,
+        validated=is_true(status.conditions, ConditionType.VALIDATED),
+        suspended=process.spec.suspend,
+        priority=process.spec.priority,
+        created=created,
+    )
 
 
 def place(
