@@ -1,7 +1,7 @@
 """The CustomResourceDefinitions, generated from the kinds.
 
-``python -m trainyard.api.crd`` writes ``crds/*.yaml``; with ``--check`` it writes nothing and
-exits 1 when a file differs from the kinds.
+``python -m trainyard.api.crd`` writes ``crds/*.yaml`` and the chart's copy of them; with
+``--check`` it writes nothing and exits 1 when a file differs from the kinds.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from trainyard.api.schema import folded, structural_schema
 from trainyard.api.template import TrainingTemplate
 
 CATEGORY = "trainyard"
+# The chart carries its own copy: Helm packs nothing from outside of the chart's folder.
+FOLDERS = (Path("crds"), Path("helm/trainyard/files/crds"))
+_FOLDERS_HELP = f"default: {' and '.join(map(str, FOLDERS))}, from the repository's root"
 HEADER = "# Generated from trainyard.api by `python -m trainyard.api.crd`: do not edit.\n"
 
 
@@ -235,8 +238,21 @@ def differing(folder: Path) -> list[str]:
     )
 
 
+def write(folder: Path) -> list[str]:
+    """Make `folder` hold the CRDs and no other YAML file; names of the files that changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = crd_files()
+    changed = differing(folder)
+    for name in changed:
+        if name in files:
+            (folder / name).write_text(files[name], encoding="utf-8")
+        else:
+            (folder / name).unlink()
+    return changed
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the CRDs, or say whether they are those of the kinds.
+    """Write the CRDs, or say whether the files are those of the kinds.
 
     Parameters
     ----------
@@ -248,27 +264,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 1 when ``--check`` found a difference, else 0.
     """
-    parser = argparse.ArgumentParser(prog="python -m trainyard.api.crd", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m trainyard.api.crd", description="Generate the CRDs from the kinds."
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if different")
-    parser.add_argument("--folder", type=Path, default=Path("crds"), help="default: crds")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help=_FOLDERS_HELP)
     options = parser.parse_args(arguments)
-    stale = differing(options.folder)
-    if options.check:
-        if stale:
+    stale = 0
+    for folder in options.folders or FOLDERS:
+        names = differing(folder) if options.check else write(folder)
+        stale += len(names)
+        if names and options.check:
             sys.stderr.write(
-                f"{', '.join(stale)} in {options.folder}/ differ from the kinds in trainyard.api: "
-                "run `python -m trainyard.api.crd` and commit the result\n"
+                f"{folder}/: {', '.join(names)}: not what the kinds in trainyard.api say: run "
+                "`python -m trainyard.api.crd` and commit the result\n"
             )
-        return 1 if stale else 0
-    options.folder.mkdir(parents=True, exist_ok=True)
-    files = crd_files()
-    for name in stale:
-        if name in files:
-            (options.folder / name).write_text(files[name], encoding="utf-8")
-        else:
-            (options.folder / name).unlink()
-    sys.stdout.write(f"{options.folder}/: {len(stale)} of {len(files)} files changed\n")
-    return 0
+        elif not options.check:
+            sys.stdout.write(f"{folder}/: {len(names)} files changed\n")
+    return 1 if options.check and stale else 0
 
 
 if __name__ == "__main__":
