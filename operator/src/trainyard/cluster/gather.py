@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from trainyard.api.capability import Capability
-from trainyard.api.dataset import Dataset
+from trainyard.api.dataset import Dataset, DatasetPhase
 from trainyard.api.documents import DocumentError, load_yaml
-from trainyard.api.meta import LABEL_PROCESS, LABEL_PROCESS_UID, STORE_SECRET, Resource
+from trainyard.api.meta import LABEL_PROCESS, LABEL_PROCESS_UID, STORE_SECRET, Json, Resource
 from trainyard.api.model import TrainedModel
 from trainyard.api.process import TrainingProcess
 from trainyard.api.run import RUN_FILE, RunFile
@@ -51,6 +51,9 @@ from trainyard.decide.facts import (
 from trainyard.decide.queue import as_rival
 from trainyard.decide.resolve import output_location
 
+LABEL_CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+"""Set by the Job controller on the pods that it makes."""
+
 R = TypeVar("R", bound=Resource)
 Reports = Callable[[str], ReceivedReport | None]
 """The newest report for the UID of a process or dataset."""
@@ -81,6 +84,8 @@ class Gatherer:
         """The cached object as its API type; parsed once for each version of it."""
         raw = self._cache.get(type_, key)
         if raw is None:
+            with self._typed_lock:
+                self._typed.pop((type_.plural, key), None)
             return None
         version = str(parse.metadata(raw).get("resourceVersion"))
         with self._typed_lock:
@@ -98,6 +103,9 @@ class Gatherer:
         if process is None:
             return None
         spec, meta, status = process.spec, process.metadata, process.status
+        if status.phase is not None and status.phase.terminal:
+            # Nothing is decided about it any more, so nothing is read for it at each resync.
+            return ProcessFacts(process=process, settings=self._settings)
         namespace = meta.namespace
         attempted = bool(status.attempts)
         datasets = self._datasets(process)
@@ -138,6 +146,8 @@ class Gatherer:
         if dataset is None:
             return None
         meta = dataset.metadata
+        if dataset.status.phase in (DatasetPhase.READY, DatasetPhase.FAILED):
+            return DatasetFacts(dataset=dataset, settings=self._settings)
         job = self._job(meta.namespace, names.snapshot_job(meta.uid), dataset.status.phase)
         pod = None if job is None else self._pod_of(job)
         return DatasetFacts(
@@ -169,10 +179,16 @@ class Gatherer:
         return None if raw is None else parse.job(raw)
 
     def _pod_of(self, job: JobFacts) -> PodFacts | None:
-        """The newest pod of a Job."""
-        owned = [raw for raw in self._cache.all(POD) if parse.owner_uid(raw) == job.uid]
-        owned.sort(key=lambda raw: str(parse.metadata(raw).get("creationTimestamp")))
-        return parse.pod(owned[-1]) if owned else None
+        """The newest pod of a Job; of a finished Job, how the pod ended.
+
+        Jobs and pods are watched apart: the end of a Job may be known before that of its pod,
+        whose last words say why. Then the pod is read anew.
+        """
+        pod = _newest(raw for raw in self._cache.all(POD) if parse.owner_uid(raw) == job.uid)
+        if not job.finished or (pod is not None and pod.over):
+            return pod
+        selector = f"{LABEL_CONTROLLER_UID}={job.uid}"
+        return _newest(self._api.list(POD, job.namespace, label_selector=selector).items)
 
     def _run_file(self, namespace: str, uid: str, attempt: int) -> RunFile | None:
         raw = self._api.get(CONFIG_MAP, names.training_job(uid, attempt), namespace)
@@ -225,8 +241,7 @@ class Gatherer:
     def _verdict(
         self, process: TrainingProcess, job: JobFacts | None, pod: PodFacts | None, attempt: int
     ) -> VerifiedArtefacts | Mismatch | Unavailable | None:
-        phase = process.status.phase
-        if job is None or not job.complete or (phase is not None and phase.terminal):
+        if job is None or not job.complete:
             return None
         words = pod.last_words if pod is not None else None
         return self._artefacts.verify(
@@ -256,3 +271,8 @@ class Gatherer:
             return None
         lineage = model.spec.lineage
         return (lineage.process_uid or "") if lineage is not None else ""
+
+
+def _newest(pods: Iterable[Json]) -> PodFacts | None:
+    ordered = sorted(pods, key=lambda raw: str(parse.metadata(raw).get("creationTimestamp")))
+    return parse.pod(ordered[-1]) if ordered else None
