@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from trainyard.api.meta import Json
 from trainyard.cluster.parse import key_of, metadata
 from trainyard.cluster.resources import ResourceType
 
+REMEMBERED_GONE = 4096
+"""UIDs of deleted objects that are remembered: far more than are deleted within one request."""
+
 
 class Cache:
     """Objects by type and `namespace/name`; safe to use from several threads.
 
     An object never goes back to an older version: events that were delayed or repeated are
-    recognised by their resourceVersion, which is ordered for one type.
+    recognised by their resourceVersion, which is ordered for one type. A deleted object never
+    comes back: the answer to a write of our own, or a LIST, may be handed in after the event of
+    its deletion, and a process that is gone must not stand in a queue.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._objects: dict[ResourceType, dict[str, Json]] = {}
+        self._gone: OrderedDict[str, int] = OrderedDict()
 
     def put(self, type_: ResourceType, raw: Json) -> Json | None:
         """Take over an object unless a newer one is there; gives the one it replaced."""
@@ -27,6 +34,8 @@ class Cache:
         with self._lock:
             objects = self._objects.setdefault(type_, {})
             old = objects.get(key)
+            if self._is_gone(raw):
+                return old
             if old is not None and _version(old) > _version(raw):
                 return old
             objects[key] = raw
@@ -38,16 +47,20 @@ class Cache:
         with self._lock:
             objects = self._objects.setdefault(type_, {})
             old = objects.get(key)
-            if old is not None and metadata(old).get("uid") == metadata(raw).get("uid"):
+            if old is not None and _uid(old) == _uid(raw):
                 del objects[key]
+            if _uid(raw):
+                self._gone[_uid(raw)] = _version(raw)
+                if len(self._gone) > REMEMBERED_GONE:
+                    self._gone.popitem(last=False)
 
     def replace(self, type_: ResourceType, items: Iterable[Json], version: int) -> set[str]:
         """Take over a LIST; gives the keys that appeared, changed or vanished.
 
         Objects that are newer than the LIST, whose resourceVersion is `version`, stay.
         """
-        fresh = {key_of(item): item for item in items}
         with self._lock:
+            fresh = {key_of(item): item for item in items if not self._is_gone(item)}
             old = self._objects.get(type_, {})
             for key, known in old.items():
                 if _version(known) > max(version, _version(fresh.get(key, {}))):
@@ -59,6 +72,12 @@ class Cache:
             if key not in old or key not in fresh or _version(old[key]) != _version(fresh[key])
         }
 
+    def _is_gone(self, raw: Json) -> bool:
+        # An object that lost its label is deleted for a watch that selects by it; when it gets
+        # the label back, it is newer than its deletion.
+        gone = self._gone.get(_uid(raw))
+        return gone is not None and _version(raw) <= gone
+
     def get(self, type_: ResourceType, key: str) -> Json | None:
         """The object, or None."""
         with self._lock:
@@ -68,6 +87,10 @@ class Cache:
         """All objects of a type."""
         with self._lock:
             return list(self._objects.get(type_, {}).values())
+
+
+def _uid(raw: Json) -> str:
+    return str(metadata(raw).get("uid") or "")
 
 
 def _version(raw: Json) -> int:
