@@ -51,6 +51,9 @@ def affected(type_: ResourceType, raw: Json, cache: Cache) -> set[Key]:
     if type_ is PROCESS:
         node = (raw.get("spec") or {}).get("targetNode", "")
         found |= waiting_for_node(node, cache)
+        if not unfinished(raw):
+            # Its lock may have been taken again after the Job's last event.
+            found.add(Key(NODE_LOCK, node))
     elif type_ in (CAPABILITY, TEMPLATE, DATASET):
         found |= _referring(type_, namespace, name, cache)
     return found
