@@ -16,6 +16,7 @@ from trainyard_local.binaries import obtain
 from trainyard_local.cluster import Cluster, ClusterStatus
 from trainyard_local.debian import node_programs
 from trainyard_local.errors import LocalClusterError
+from trainyard_local.images.cli import add_image_commands
 from trainyard_local.layout import NODE_NAMES
 from trainyard_local.paths import cache
 from trainyard_local.progress import Reporter
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     logs = commands.add_parser("logs", help="print the log of a program, or name all logs")
     logs.add_argument("program", nargs="?", help="as in kube-apiserver or gpu-1/kubelet")
     logs.add_argument("--lines", type=int, default=50, help="how many (default: %(default)s)")
+    add_image_commands(commands)
     return made
 
 
@@ -91,6 +93,8 @@ def _run(options: argparse.Namespace) -> int:
             return _status(options.output)
         case "env":
             return _env()
+        case "images":
+            return int(options.func(options))
         case _:
             return _logs(options.program, options.lines)
 

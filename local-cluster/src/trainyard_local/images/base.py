@@ -39,6 +39,21 @@ NOT_NEEDED = (
 RECIPE = hashlib.sha256(repr((SUITE, INCLUDE, NOT_NEEDED)).encode()).hexdigest()
 
 
+def known_base(folder: Path) -> str | None:
+    """Digest of the base image that was made last, or None when its recipe has changed.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the image's record is kept.
+    """
+    record = folder / "base.json"
+    if not record.exists():
+        return None
+    made = json.loads(record.read_bytes())
+    return str(made["digest"]) if made["recipe"] == RECIPE else None
+
+
 def ensure_base(buildah: Buildah, folder: Path, reporter: Reporter) -> str:
     """Make the base image unless buildah has it.
 
@@ -61,11 +76,10 @@ def ensure_base(buildah: Buildah, folder: Path, reporter: Reporter) -> str:
     LocalClusterError
         When the packages cannot be had or the disk is full.
     """
+    known = known_base(folder)
+    if known and buildah.has(NAME):
+        return known
     record = folder / "base.json"
-    if record.exists():
-        made = json.loads(record.read_bytes())
-        if made["recipe"] == RECIPE and buildah.has(NAME):
-            return str(made["digest"])
     record.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     root = folder / "root"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trainyard_local.errors import LocalClusterError
 from trainyard_local.images.base import NAME as BASE
-from trainyard_local.images.base import ensure_base
+from trainyard_local.images.base import ensure_base, known_base
 from trainyard_local.images.buildah import Buildah, Tools, build_arguments, certificate_volume
 from trainyard_local.images.dependencies import (
     MOUNT,
@@ -193,14 +193,25 @@ def chosen(names: Sequence[str]) -> list[ImageSpec]:
     return [IMAGES[name] for name in names or IMAGES]
 
 
+def not_built(spec: ImageSpec) -> LocalClusterError:
+    """Error of a command that needs a built image.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        The image.
+    """
+    return LocalClusterError(
+        f"the {spec.name} image is not built: run `images build {spec.name}` first"
+    )
+
+
 def _build_one(
     spec: ImageSpec, place: Workshop, repository: Path, reporter: Reporter
 ) -> BuiltImage:
-    known = place.root / "base" / "base.json"
-    before = place.built(spec)
-    if before and known.exists():
-        base = str(json.loads(known.read_bytes())["digest"])
-        inputs = image_digest(spec, repository, dependencies_digest(spec, repository, base))
+    before, known = place.built(spec), known_base(place.root / "base")
+    if before and known:
+        inputs = image_digest(spec, repository, dependencies_digest(spec, repository, known))
         if before.reference == f"{spec.repository}:{inputs[:12]}":
             return before
     _check_disk(place)

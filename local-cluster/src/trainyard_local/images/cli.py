@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainyard_local.errors import LocalClusterError
-from trainyard_local.images.build import build, chosen, locked, workshop
+from trainyard_local.cluster import Cluster
+from trainyard_local.images.build import build, chosen, not_built, workshop
 from trainyard_local.images.containerd import Containerd
-from trainyard_local.images.load import load
-from trainyard_local.progress import Reporter, duration
+from trainyard_local.images.load import load_images
+from trainyard_local.progress import Reporter
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -48,11 +48,10 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
         "--containerd",
         action="append",
         type=Path,
-        required=True,
         metavar="SOCKET",
-        help="socket of a node's containerd; repeat it for several nodes",
+        help="socket of another containerd than those of the local cluster; may be repeated",
     )
-    action.add_argument("--ctr", default="ctr", help="containerd's command line (default: ctr)")
+    action.add_argument("--ctr", default="ctr", help="command line for --containerd")
     action.set_defaults(func=_load)
 
     action = actions.add_parser("reference", help="print the name of a built image")
@@ -69,15 +68,24 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _load(arguments: argparse.Namespace) -> int:
     reporter = Reporter()
-    nodes = [Containerd(socket, arguments.ctr) for socket in arguments.containerd]
-    with locked(reporter) as place:
-        for spec in chosen(arguments.images):
-            image = place.built(spec)
-            if image is None:
-                raise _not_built(spec.name)
-            seconds = load(image, nodes, place.layout, reporter)
-            reporter.say(f"{image.reference} is on {len(nodes)} nodes ({duration(seconds)})")
+    if arguments.containerd:
+        nodes = [Containerd(socket, arguments.ctr) for socket in arguments.containerd]
+    else:
+        nodes = cluster_nodes(Cluster.open(reporter=reporter))
+    for image in load_images(arguments.images, nodes, reporter):
+        print(image.reference)
     return 0
+
+
+def cluster_nodes(cluster: Cluster) -> list[Containerd]:
+    """Nodes of the local cluster, to load images into.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        One that is up.
+    """
+    return [Containerd(node.plan.socket, node.ctr[0]) for node in cluster.nodes]
 
 
 def _reference(arguments: argparse.Namespace) -> int:
@@ -85,10 +93,6 @@ def _reference(arguments: argparse.Namespace) -> int:
     for spec in chosen(arguments.images):
         image = place.built(spec)
         if image is None:
-            raise _not_built(spec.name)
+            raise not_built(spec)
         print(image.pinned if arguments.digest else image.reference)
     return 0
-
-
-def _not_built(name: str) -> LocalClusterError:
-    return LocalClusterError(f"the {name} image is not built: run `images build {name}` first")

@@ -165,10 +165,11 @@ def outdated(images: Mapping[str, str], repository: str, keep: frozenset[str]) -
     Returns
     -------
     list of str
-        Sorted.
+        Sorted. The kubelet's interface names every image by its config's digest as well; while one
+        name is left, so is the image.
     """
     kept = {digest for name, digest in images.items() if name in keep}
     ours = (f"{repository}:", f"{repository}@")
-    return sorted(
-        name for name, digest in images.items() if name.startswith(ours) and digest not in kept
-    )
+    old = {digest for name, digest in images.items() if name.startswith(ours)} - kept
+    names = (*ours, "sha256:")
+    return sorted(n for n, digest in images.items() if digest in old and n.startswith(names))

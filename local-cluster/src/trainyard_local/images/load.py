@@ -6,14 +6,13 @@ only to unpack or to push it, and refuses the hole for both: it does not have th
 """
 
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from trainyard_local.errors import LocalClusterError
-from trainyard_local.images.build import BuiltImage
+from trainyard_local.images.build import BuiltImage, chosen, locked, not_built
 from trainyard_local.images.containerd import (
     SNAPSHOTTER,
     Containerd,
@@ -29,9 +28,44 @@ KEEP = "containerd.io/gc.root"
 """Label of what no image refers to yet, so that it is not collected as garbage."""
 
 
+def load_images(
+    names: Sequence[str], nodes: Sequence[Containerd], reporter: Reporter
+) -> list[BuiltImage]:
+    """Put built images into nodes.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `spec.IMAGES`; empty for all.
+    nodes : sequence of Containerd
+        Running.
+    reporter : Reporter
+        Told what takes long.
+
+    Returns
+    -------
+    list of BuiltImage
+        In the order of `names`.
+
+    Raises
+    ------
+    LocalClusterError
+        When an image is not built, or a containerd does not answer or refuses.
+    """
+    loaded = []
+    with locked(reporter) as place:
+        for spec in chosen(names):
+            image = place.built(spec)
+            if image is None:
+                raise not_built(spec)
+            load(image, nodes, place.layout, reporter)
+            loaded.append(image)
+    return loaded
+
+
 def load(
     image: BuiltImage, nodes: Sequence[Containerd], layout: Layout, reporter: Reporter
-) -> float:
+) -> None:
     """Put an image into nodes, all at once.
 
     Safe to interrupt and to repeat; a node that has the image is left as it is.
@@ -47,24 +81,17 @@ def load(
     reporter : Reporter
         Told what takes long.
 
-    Returns
-    -------
-    float
-        Seconds it took.
-
     Raises
     ------
     LocalClusterError
         When a containerd does not answer or refuses.
     """
-    start = time.monotonic()
     missing = [node for node in nodes if not _has(node, image)]
     if missing:
-        what = f"loading the {image.name} image into {len(missing)} nodes"
+        what = f"putting the {image.name} image into {len(missing)} of {len(nodes)} nodes"
         with reporter.step(what, 10), ThreadPoolExecutor(len(missing)) as pool:
             for future in [pool.submit(_load_one, image, node, layout) for node in missing]:
                 future.result()
-    return time.monotonic() - start
 
 
 def _has(node: Containerd, image: BuiltImage) -> bool:

@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from trainyard_local.errors import LocalClusterError
@@ -47,7 +47,7 @@ def unpack(names: Sequence[str], folder: Path) -> None:
         *("-o", "APT::Sandbox::User=root", "-q"),
     ]
     _run(["apt-get", *options, "update"])
-    wanted = closure(names, lambda package: _depends(package, options))
+    wanted = closure(names, lambda packages: _depends(packages, options))
     _run(["apt-get", *options, "download", *wanted], cwd=archives)
     for archive in sorted(archives.glob("*.deb")):
         _run(["dpkg", "-x", str(archive), str(folder)])
@@ -55,7 +55,9 @@ def unpack(names: Sequence[str], folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def closure(names: Iterable[str], depends: Callable[[str], str]) -> list[str]:
+def closure(
+    names: Iterable[str], depends: Callable[[Sequence[str]], Mapping[str, str]]
+) -> list[str]:
     """Packages with the libraries that they need.
 
     Parameters
@@ -63,7 +65,7 @@ def closure(names: Iterable[str], depends: Callable[[str], str]) -> list[str]:
     names : iterable of str
         Packages to start from.
     depends : callable
-        Gives the ``Depends`` field of a package, empty when it has none.
+        Gives the ``Depends`` fields of packages by name; those without one may be left out.
 
     Returns
     -------
@@ -71,24 +73,30 @@ def closure(names: Iterable[str], depends: Callable[[str], str]) -> list[str]:
         Sorted, `names` among them.
     """
     found: set[str] = set()
-    todo = list(names)
+    todo = set(names)
     while todo:
-        name = todo.pop()
-        if name in found:
-            continue
-        found.add(name)
-        for group in depends(name).split(","):
-            # The first alternative is the one that Debian prefers.
-            need = re.split(r"[ |(:]", group.strip(), maxsplit=1)[0]
-            if FOLLOWED.match(need) and need not in FROM_SYSTEM:
-                todo.append(need)
+        found |= todo
+        fields = depends(sorted(todo))
+        todo = {need for field in fields.values() for need in _followed(field)} - found
     return sorted(found)
 
 
-def _depends(package: str, options: Sequence[str]) -> str:
-    text = _run(["apt-cache", *options, "show", "--no-all-versions", package])
-    fields = re.findall(r"^(?:Pre-)?Depends: (.*)$", text, re.MULTILINE)
-    return ",".join(fields)
+def _followed(field: str) -> Iterable[str]:
+    for group in field.split(","):
+        # The first alternative is the one that Debian prefers.
+        need = re.split(r"[ |(:]", group.strip(), maxsplit=1)[0]
+        if FOLLOWED.match(need) and need not in FROM_SYSTEM:
+            yield need
+
+
+def _depends(packages: Sequence[str], options: Sequence[str]) -> dict[str, str]:
+    text = _run(["apt-cache", *options, "show", "--no-all-versions", *packages])
+    found = {}
+    for paragraph in text.split("\n\n"):
+        if name := re.search(r"^Package: (.*)$", paragraph, re.MULTILINE):
+            fields = re.findall(r"^(?:Pre-)?Depends: (.*)$", paragraph, re.MULTILINE)
+            found[name.group(1)] = ",".join(fields)
+    return found
 
 
 def _run(command: Sequence[str], cwd: Path | None = None) -> str:
