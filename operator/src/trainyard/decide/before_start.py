@@ -7,7 +7,7 @@ from datetime import timedelta
 from trainyard.api.process import Attempt, ProcessPhase, QueueStatus
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide import display
-from trainyard.decide.actions import CreateTrainingJob
+from trainyard.decide.actions import CreateTrainingJob, SuspendJob
 from trainyard.decide.conditions import find
 from trainyard.decide.draft import StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
@@ -23,6 +23,9 @@ POLL = timedelta(seconds=15)
 def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
     """Check, wait, create the suspended Job and record the attempt."""
     process = facts.process
+    if facts.job is not None and facts.job.live and facts.job.owner_uid == process.metadata.uid:
+        # Nobody unsuspends it before the attempt is on record and the lock is held.
+        draft.actions.append(SuspendJob(facts.job))
     if process.spec.suspend:
         draft.phase(ProcessPhase.CREATED, Reason.DRAFT)
         draft.condition(
@@ -81,8 +84,8 @@ def node_is_free(facts: ProcessFacts, draft: StatusDraft) -> bool:
         return True
     holder = spot.waiting_for
     draft.phase(ProcessPhase.QUEUED, Reason.WAITING_FOR_NODE)
-    held = facts.lease is not None or facts.live_holder is not None
-    verb = "is held by" if held and spot.position == 1 else "goes first to"
+    holders = (facts.live_holder, facts.lease.holder if facts.lease is not None else None)
+    verb = "is held by" if holder in holders else "goes first to"
     draft.condition(
         ConditionType.NODE_RESERVED,
         False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainyard.api.meta import Condition
 from trainyard.api.process import Attempt, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide import display, outcome, results
@@ -45,6 +46,8 @@ def _start(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFa
         draft.fail(Reason.RUN_FILE_DELETED, message)
         return
     if not _holds_lock(facts, job) and not node_is_free(facts, draft):
+        if draft.changes["phase"] is ProcessPhase.FAILED:
+            _end_attempt(facts, draft, attempt, Reason.INSUFFICIENT_GPUS)
         return
     draft.phase(ProcessPhase.STARTING, Reason.STARTING)
     draft.actions.append(_start_job(facts, job, attempt))
@@ -93,17 +96,21 @@ def _follow(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobF
             ConditionType.RUNNING, False, Reason.VERIFYING_ARTEFACTS, f"pod {pod.name} ended"
         )
     else:
-        reason, message = _why_not_running(pod)
+        reason, message = _why_not_running(pod, find(draft.conditions, ConditionType.RUNNING))
         draft.phase(ProcessPhase.STARTING, reason)
         draft.condition(ConditionType.RUNNING, False, reason, message)
 
 
-def _why_not_running(pod: PodFacts | None) -> tuple[Reason, str]:
+def _why_not_running(pod: PodFacts | None, before: Condition | None) -> tuple[Reason, str]:
+    failed_pull = Reason.IMAGE_PULL_FAILED
     if pod is None:
         return Reason.STARTING, "waiting for the Job's pod"
+    if pod.waiting_reason == "ImagePullBackOff" and before and before.reason == failed_pull:
+        # It alternates with the reason of the failure, which says more.
+        return failed_pull, before.message
     if pod.waiting_reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"):
         return (
-            Reason.IMAGE_PULL_FAILED,
+            failed_pull,
             f"the trainer image cannot be had on the node: {pod.waiting_message[:300]}",
         )
     if pod.unschedulable:
