@@ -10,11 +10,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trainyard.api.process import ProcessPhase, TrainingProcess, TrainingProcessStatus
+from trainyard.api.process import (
+    ProcessDisplay,
+    ProcessPhase,
+    TrainingProcess,
+    TrainingProcessStatus,
+)
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import Decision
 from trainyard.decide.before_start import before_first_attempt
-from trainyard.decide.conditions import with_condition
+from trainyard.decide.conditions import find, with_condition
 from trainyard.decide.draft import StatusDraft
 from trainyard.decide.during_attempt import during_attempt
 from trainyard.decide.facts import ProcessFacts
@@ -47,9 +52,21 @@ def decide_process(facts: ProcessFacts, now: datetime) -> Decision[TrainingProce
 def when_refused(
     process: TrainingProcess, status: TrainingProcessStatus, message: str, now: datetime
 ) -> TrainingProcessStatus:
-    """The status of a process whose Job could not be started just now."""
+    """The status of a process whose Job could not be started just now.
+
+    Parameters
+    ----------
+    process
+        As it was read: the condition keeps its transition time while the refusal lasts.
+    status
+        As it was decided.
+    """
+    before = find(process.status.conditions, ConditionType.NODE_RESERVED)
     conditions = with_condition(
-        status.conditions,
+        tuple(
+            before if before is not None and item.type == before.type else item
+            for item in status.conditions
+        ),
         ConditionType.NODE_RESERVED,
         False,
         Reason.WAITING_FOR_NODE,
@@ -61,18 +78,35 @@ def when_refused(
 
 
 def when_not_created(
-    process: TrainingProcess, message: str, now: datetime
+    process: TrainingProcess, status: TrainingProcessStatus, message: str, now: datetime
 ) -> TrainingProcessStatus:
-    """The status of a process whose Job the API server does not accept: it stays queued."""
-    conditions = with_condition(
-        process.status.conditions,
-        ConditionType.RUNNING,
-        False,
-        Reason.POD_REFUSED,
-        f"the Job was refused: {message}",
-        now=now,
-        generation=process.metadata.generation,
+    """The status of a process whose Job the API server does not accept: it stays queued.
+
+    Parameters
+    ----------
+    status
+        As it was decided, with an attempt that is not to be recorded now.
+    """
+    conditions = status.conditions
+    for type_ in (ConditionType.NODE_RESERVED, ConditionType.RUNNING):
+        conditions = with_condition(
+            conditions,
+            type_,
+            False,
+            Reason.POD_REFUSED,
+            f"the Job was refused: {message}",
+            now=now,
+            generation=process.metadata.generation,
+        )
+    shown = (status.display or ProcessDisplay()).model_copy(
+        update={"reason": str(Reason.POD_REFUSED)}
     )
-    return process.status.model_copy(
-        update={"conditions": conditions, "phase": ProcessPhase.QUEUED}
+    return status.model_copy(
+        update={
+            "phase": ProcessPhase.QUEUED,
+            "conditions": conditions,
+            "attempts": process.status.attempts,
+            "resolved": process.status.resolved,
+            "display": shown,
+        }
     )

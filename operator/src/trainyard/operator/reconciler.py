@@ -19,8 +19,9 @@ from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock, Refused
 from trainyard.cluster.parse import UnreadableObject
 from trainyard.cluster.resources import CAPABILITY, DATASET, MODEL, PROCESS, TEMPLATE
-from trainyard.decide.actions import CreateTrainingJob, Decision
+from trainyard.decide.actions import CreateTrainingJob, Decision, StartJob
 from trainyard.decide.dataset import decide_dataset
+from trainyard.decide.draft import happenings
 from trainyard.decide.facts import ProcessFacts
 from trainyard.decide.process import decide_process, when_not_created, when_refused
 from trainyard.decide.simple import decide_capability, decide_model, decide_template
@@ -112,25 +113,33 @@ class Reconciler:
             try:
                 refused = self._applier.act(action, facts.process.metadata.namespace)
             except (Forbidden, Invalid, NotFound) as error:
-                if not isinstance(action, CreateTrainingJob):
-                    raise
-                return self._not_created(facts, raw, error, now)
+                match action:
+                    case CreateTrainingJob():
+                        return self._not_created(facts, decision.status, raw, error, now)
+                    case StartJob():
+                        refused = Refused(f"the API server refuses to start the Job: {error}")
+                    case _:
+                        raise
         if isinstance(refused, Refused):
             log.info("TrainingProcess %s: not started: %s", key, refused.message)
             status = when_refused(facts.process, status, refused.message, now)
+        events = happenings(facts.process.status, status)
         again = self._finish(
-            Key(PROCESS.kind, key),
-            raw,
-            Decision(status, (), decision.events, decision.look_again_at),
-            now,
+            Key(PROCESS.kind, key), raw, Decision(status, (), events, decision.look_again_at), now
         )
         return RETRY_REFUSED_SECONDS if refused is not None else again
 
     def _not_created(
-        self, facts: ProcessFacts, raw: Json, error: ApiError, now: datetime
+        self,
+        facts: ProcessFacts,
+        decided: TrainingProcessStatus,
+        raw: Json,
+        error: ApiError,
+        now: datetime,
     ) -> float | None:
-        status: TrainingProcessStatus = when_not_created(facts.process, str(error), now)
-        self._applier.write_status(PROCESS, raw, status)
+        status = when_not_created(facts.process, decided, str(error), now)
+        events = happenings(facts.process.status, status)
+        self._finish(Key(PROCESS.kind, facts.process.key), raw, Decision(status, (), events), now)
         raise error
 
     def _finish(self, key: Key, raw: Json, decision: Decision[Any], now: datetime) -> float | None:
