@@ -60,7 +60,9 @@ def load_yaml(text: str | bytes, name: str = "document") -> Any:
         return yaml.load(text, Loader=_NoAliasLoader)  # noqa: S506 -- derived from SafeLoader
     except DocumentError as error:
         raise DocumentError(f"{name}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # ValueError: a date such as 2026-99-99, a number of thousands of digits, bytes that are
+        # not UTF-8. TypeError: a list as a key.
         raise DocumentError(f"{name}: not valid YAML: {_one_line(error)}") from None
 
 

@@ -104,7 +104,7 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
     environ = dict(os.environ) if environ is None else environ
     path = Path(environ.get(SETTINGS_ENV, str(DEFAULT_PATH)))
     try:
-        text = path.read_text()
+        text = path.read_bytes()
     except OSError as error:
         raise SettingsError(
             f"settings file {path} cannot be read ({error.strerror}): "
@@ -113,7 +113,7 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
     return parse_settings(text, str(path))
 
 
-def parse_settings(text: str, name: str = "settings") -> Settings:
+def parse_settings(text: str | bytes, name: str = "settings") -> Settings:
     """Settings from the text of a file; raises as `load_settings` does."""
     try:
         return Settings.model_validate(load_yaml(text, name))
