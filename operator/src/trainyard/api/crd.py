@@ -182,7 +182,7 @@ def crd(kind: Kind) -> Json:
         "x-kubernetes-validations": [
             rule(
                 "size(self.metadata.name) <= 63",
-                "metadata.name has more than 63 characters: names become labels, choose a shorter",
+                "metadata.name has more than 63 characters: names become labels, choose a shorter one",
             ),
             rule(
                 "!self.metadata.name.contains('.')",
