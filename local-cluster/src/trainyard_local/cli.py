@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from trainyard_local.binaries import obtain
 from trainyard_local.cluster import Cluster, ClusterStatus
 from trainyard_local.debian import node_programs
 from trainyard_local.errors import LocalClusterError
+from trainyard_local.images.cli import add_image_commands
 from trainyard_local.images.cli import add_image_commands
 from trainyard_local.layout import NODE_NAMES
 from trainyard_local.paths import cache
@@ -48,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("program", nargs="?", help="as in kube-apiserver or gpu-1/kubelet")
     logs.add_argument("--lines", type=int, default=50, help="how many (default: %(default)s)")
     add_image_commands(commands)
+    add_image_commands(commands)
     return made
 
 
@@ -64,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, 1 for an error told in a sentence, 130 when interrupted.
     """
-    options = parser().parse_args(arguments)
     try:
-        return _run(options)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        return _run(parser().parse_args(_with_nodes(words)))
     except LocalClusterError as error:
         print(error, file=sys.stderr)
         return 1
@@ -95,8 +98,20 @@ def _run(options: argparse.Namespace) -> int:
             return _env()
         case "images":
             return int(options.func(options))
-        case _:
+        case "logs":
             return _logs(options.program, options.lines)
+        case _:
+            return int(options.func(options))
+
+
+def _with_nodes(words: list[str]) -> list[str]:
+    """Let ``images load`` mean the nodes of the cluster that is up, unless others are named."""
+    asks = any(word in {"-h", "--help"} or word.startswith("--containerd") for word in words)
+    if words[:2] != ["images", "load"] or asks:
+        return words
+    cluster = Cluster.open()
+    sockets = [f"--containerd={node.plan.socket}" for node in cluster.nodes]
+    return [*words, *sockets, f"--ctr={cluster.programs['ctr']}"]
 
 
 def _binaries() -> int:
@@ -104,8 +119,11 @@ def _binaries() -> int:
     if problems := checks.basic_problems(checks.basics(cache())):
         # Without root the control plane for tests still works; nothing else here needs it.
         reporter.say("\n".join(f"note: {problem}" for problem in problems))
-    found = obtain(reporter=reporter)
-    node_programs(cache(), reporter)
+    # The packages come over the network while the processor builds.
+    with ThreadPoolExecutor(1) as pool:
+        packages = pool.submit(node_programs, cache(), Reporter(quiet=True))
+        found = obtain(reporter=reporter)
+        packages.result()
     for name, path in sorted(found.paths.items()):
         print(f"{name}\t{path}")
     return 0

