@@ -91,7 +91,7 @@ class Demo:
             self._collect(followed, cluster)
         with self._step("6/6  predictions on held-out images, from model.pth and config.yaml"):
             self._predict(data)
-        self._conclude(followed, cluster)
+        self._conclude(followed)
 
     def _step(self, title: str) -> AbstractContextManager[None]:
         self.say(f"\n== {title}")
@@ -159,9 +159,9 @@ class Demo:
                 *("--data", str(data.folder / example / "test")),
                 *("--output", str(model / "predictions.png")),
             )
-            self.programs.run(command, lambda text, name=name: self.say(f"{name}: {text}"))
+            self.programs.run(command, self.say)
 
-    def _conclude(self, followed: follow.Followed, cluster: Cluster) -> None:
+    def _conclude(self, followed: follow.Followed) -> None:
         processes = [followed.processes[name] for name in follow.PROCESSES]
         self.say("\n== result, on test images that no training has seen")
         for process in processes:

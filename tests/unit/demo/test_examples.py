@@ -1,0 +1,82 @@
+"""The examples fit the API, each other, the data and the demo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from trainyard.api.capability import Capability
+from trainyard.api.dataset import DataFormat, Dataset
+from trainyard.api.process import TrainingProcess
+from trainyard.api.template import TrainingTemplate
+from trainyard.decide.resolve import resolve_template
+from trainyard.decide.validation import FITS, METRICS
+from trainyard_demo import outcome, store
+from trainyard_demo.data import nuclei
+from trainyard_demo.follow import DATASETS, FOLDERS, PROCESSES
+from trainyard_local.layout import NODE_NAMES
+from trainyard_local.paths import REPOSITORY
+
+KINDS = {kind.__name__: kind for kind in (Capability, Dataset, TrainingTemplate, TrainingProcess)}
+
+
+def load() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    for path in sorted((REPOSITORY / "examples").rglob("*.yaml")):
+        for item in yaml.safe_load_all(path.read_text()):
+            assert set(item) == {"apiVersion", "kind", "metadata", "spec"}, path
+            made = KINDS[item["kind"]].model_validate(item)
+            assert made.metadata.name not in found[item["kind"]], path
+            found[item["kind"]][made.metadata.name] = made
+    return found
+
+
+ALL = load()
+
+
+def test_demo_knows_every_example_by_name() -> None:
+    assert set(ALL["TrainingProcess"]) == set(PROCESSES) == set(outcome.GOALS)
+    assert set(ALL["Dataset"]) == set(DATASETS)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_process_names_what_is_there_and_fits(name: str) -> None:
+    spec = ALL["TrainingProcess"][name].spec
+    capability = ALL["Capability"][spec.capability].spec
+    template = resolve_template(ALL["TrainingTemplate"][spec.template].spec, spec.overrides)
+    assert {*spec.datasets.train, *spec.datasets.dev, *spec.datasets.test} <= set(ALL["Dataset"])
+    assert spec.datasets.test, "the demo reads its result from the test data"
+    assert spec.target_node in NODE_NAMES
+    types, _ = FITS[template.engine]
+    assert capability.type in types
+    assert outcome.GOALS[name].metric in METRICS[template.engine]
+    assert template.resources.gpus == 0
+
+
+def test_two_processes_want_one_node_and_one_of_them_goes_second() -> None:
+    first, second = (ALL["TrainingProcess"][n].spec for n in ("digits", "digits-unvaried"))
+    assert first.target_node == second.target_node
+    assert first.priority > second.priority
+    assert ALL["TrainingProcess"]["nuclei"].spec.target_node != first.target_node
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_dataset_reads_what_the_demo_uploads(name: str) -> None:
+    folder, _, split = name.partition("-")
+    (selection,) = ALL["Dataset"][name].spec.selections
+    assert selection.source.s3.bucket == store.BUCKET
+    assert selection.source.s3.prefix == f"{store.PREFIX}/{folder}/{split}"
+    assert folder in FOLDERS
+
+
+def test_labels_of_the_data_are_the_values_of_the_capabilities() -> None:
+    digits = ALL["Capability"]["digit"].spec.outputs
+    assert [output.value for output in digits] == [str(number) for number in range(10)]
+    (nucleus,) = ALL["Capability"]["nucleus-detector"].spec.outputs
+    for name in DATASETS:
+        (selection,) = ALL["Dataset"][name].spec.selections
+        assert selection.attribute == nucleus.attribute == "class"
+        if selection.format is DataFormat.YOLO:
+            assert selection.class_names[nuclei.CLASS] == nucleus.value
