@@ -18,7 +18,6 @@ from trainyard_local.cluster import Cluster, ClusterStatus
 from trainyard_local.debian import node_programs
 from trainyard_local.errors import LocalClusterError
 from trainyard_local.images.cli import add_image_commands
-from trainyard_local.images.cli import add_image_commands
 from trainyard_local.layout import NODE_NAMES
 from trainyard_local.paths import cache
 from trainyard_local.progress import Reporter
@@ -50,7 +49,6 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("program", nargs="?", help="as in kube-apiserver or gpu-1/kubelet")
     logs.add_argument("--lines", type=int, default=50, help="how many (default: %(default)s)")
     add_image_commands(commands)
-    add_image_commands(commands)
     return made
 
 
@@ -68,8 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, 1 for an error told in a sentence, 130 when interrupted.
     """
     try:
-        words = list(sys.argv[1:] if arguments is None else arguments)
-        return _run(parser().parse_args(_with_nodes(words)))
+        return _run(parser().parse_args(arguments))
     except LocalClusterError as error:
         print(error, file=sys.stderr)
         return 1
@@ -98,20 +95,8 @@ def _run(options: argparse.Namespace) -> int:
             return _env()
         case "images":
             return int(options.func(options))
-        case "logs":
-            return _logs(options.program, options.lines)
         case _:
-            return int(options.func(options))
-
-
-def _with_nodes(words: list[str]) -> list[str]:
-    """Let ``images load`` mean the nodes of the cluster that is up, unless others are named."""
-    asks = any(word in {"-h", "--help"} or word.startswith("--containerd") for word in words)
-    if words[:2] != ["images", "load"] or asks:
-        return words
-    cluster = Cluster.open()
-    sockets = [f"--containerd={node.plan.socket}" for node in cluster.nodes]
-    return [*words, *sockets, f"--ctr={cluster.programs['ctr']}"]
+            return _logs(options.program, options.lines)
 
 
 def _binaries() -> int:
