@@ -97,6 +97,24 @@ def obtain(names: Iterable[str] = NAMES, reporter: Reporter | None = None) -> Bi
     return Binaries(found)
 
 
+def expected(place: Cache, environment: Mapping[str, str]) -> Binaries:
+    """Where all programs are, or will be once they are built: enough to stop or to look at them.
+
+    Parameters
+    ----------
+    place : Cache
+        The cache to look in.
+    environment : Mapping
+        Environment variables, for the folders that the user names.
+    """
+    homes = {
+        binary.name: module_folder(place, module) / binary.name
+        for module in MODULES
+        for binary in module.binaries
+    }
+    return Binaries(homes | find(NAMES, place, environment))
+
+
 def find(names: Iterable[str], place: Cache, environment: Mapping[str, str]) -> dict[str, Path]:
     """Find programs without building any.
 

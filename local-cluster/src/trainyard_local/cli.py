@@ -14,13 +14,14 @@ from rich.table import Table
 
 from trainyard_local import checks, records
 from trainyard_local.binaries import obtain
-from trainyard_local.cluster import Cluster, ClusterStatus
+from trainyard_local.cluster import Cluster
 from trainyard_local.debian import node_programs
 from trainyard_local.errors import LocalClusterError
 from trainyard_local.images.cli import add_image_commands
 from trainyard_local.layout import NODE_NAMES
 from trainyard_local.paths import cache
 from trainyard_local.progress import Reporter
+from trainyard_local.status import ClusterStatus
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,13 +4,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from trainyard_local import checks, kubeconfig, mounts, nodeconfig, processes, records
-from trainyard_local.binaries import Binaries, module_folder, obtain
+from trainyard_local.binaries import Binaries, expected, module_folder, obtain
 from trainyard_local.components import MODULES
 from trainyard_local.controlplane import ControlPlane
 from trainyard_local.debian import NodePrograms, node_programs
@@ -31,65 +30,11 @@ from trainyard_local.processes import Service
 from trainyard_local.progress import Reporter
 from trainyard_local.records import Action, ClusterRecord, Phase
 from trainyard_local.s3 import S3Account, S3Server
+from trainyard_local.status import ClusterStatus, NodeStatus
 from trainyard_local.web import ask
 
 NODES_READY_S = 120.0
 PROXY_READY_S = 60.0
-
-
-@dataclass(frozen=True)
-class NodeStatus:
-    """One node as it is now.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    ready : bool
-        Whether Kubernetes finds it ready.
-    address, pods : str
-        Its address, and the subnet of its pods.
-    kubelet, containerd : bool
-        Whether the programs run.
-    """
-
-    name: str
-    ready: bool
-    address: str
-    pods: str
-    kubelet: bool
-    containerd: bool
-
-
-@dataclass(frozen=True)
-class ClusterStatus:
-    """The cluster as it is now.
-
-    Attributes
-    ----------
-    phase : str
-        ``down``, ``starting``, ``up`` or ``stopping``: what the last command reached.
-    nodes : tuple of NodeStatus
-        In their order.
-    programs : tuple of (str, bool)
-        Every other program, and whether it runs.
-    clone : str
-        Folder of the clone that started it.
-    """
-
-    phase: str
-    nodes: tuple[NodeStatus, ...]
-    programs: tuple[tuple[str, bool], ...]
-    clone: str
-
-    @property
-    def healthy(self) -> bool:
-        """Whether it is up with every node ready and every program running."""
-        return (
-            self.phase == Phase.UP
-            and all(node.ready and node.kubelet and node.containerd for node in self.nodes)
-            and all(running for _, running in self.programs)
-        )
 
 
 class Cluster:
@@ -151,8 +96,8 @@ class Cluster:
 
     @cached_property
     def binaries(self) -> Binaries:
-        """The programs from Go modules, built when they are missing."""
-        return obtain(reporter=self._reporter)
+        """The programs from Go modules; only `up` builds what is missing."""
+        return expected(self.place, os.environ)
 
     @cached_property
     def programs(self) -> NodePrograms:
@@ -238,17 +183,18 @@ class Cluster:
             elif decision.action is Action.CONTINUE:
                 self._reporter.say(f"{decision.reason}: starting what does not run")
             # Programs first: without them there is nothing to clean up after either.
-            _ = self.binaries, self.programs
-            if decision.action is not Action.CONTINUE:
-                _refuse(checks.surrounding_problems(checks.surroundings(self.network)))
-            records.write(self._record, wanted)
-            remember_settings(self._settings)
+            obtain(reporter=self._reporter)
             fresh = decision.action is not Action.CONTINUE
             if fresh:
+                _refuse(checks.surrounding_problems(checks.surroundings(self.network)))
+                record = wanted
+                records.write(self._record, record)
                 for log in self.logs().values():
                     log.unlink(missing_ok=True)
+            remember_settings(self._settings)
             self._start(fresh=fresh)
-            records.write(self._record, wanted.at(Phase.UP))
+            # One that was up stays the cluster of the clone that made it, whoever repairs it.
+            records.write(self._record, (record or wanted).at(Phase.UP))
 
     def down(self, *, purge: bool = False) -> None:
         """Stop everything and leave nothing on the machine but images and S3 objects in the cache.
@@ -388,6 +334,9 @@ class Cluster:
             return set()
         return {node["metadata"]["name"] for node in answer.json()["items"] if _is_ready(node)}
 
+    def _unmount(self) -> None:
+        mounts.unmount_below(self.folder)
+
     def _remove(self, names: Sequence[str]) -> None:
         """Remove every trace on the machine, whatever state it is in."""
         others = Cluster(names, self.place, self._reporter)
@@ -396,7 +345,7 @@ class Cluster:
             lambda: processes.stop(self._proxy()),
             self.control_plane.stop,
             self.s3_server.stop,
-            lambda: _unmount(self.folder),
+            self._unmount,
             self.network.down,
             lambda: restore_settings(self._settings),
             self.control_plane.forget,
@@ -412,10 +361,6 @@ class Cluster:
         _refuse(problems)
         with suppress(FileNotFoundError):
             self._record.unlink()
-
-
-def _unmount(folder: Path) -> None:
-    mounts.unmount_below(folder)
 
 
 def _is_ready(node: dict[str, Any]) -> bool:

@@ -29,6 +29,9 @@ NODE_NAMES = ("gpu-1", "gpu-2")
 NODES_MAX = 9
 NFT_TABLE = "trainyard_local"
 PAUSE_IMAGE = "localhost/trainyard/pause:1"
+_LONGEST_SOCKET = "/kubelet/pod-resources/kubelet.sock.ttrpc"
+# sun_path of unix(7) holds 108 bytes, one of them the end.
+_SOCKET_PATH_MAX = 107
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 
 ENDPOINTS = Endpoints(
@@ -139,8 +142,14 @@ def plan_nodes(names: Sequence[str], folder: Path) -> tuple[NodePlan, ...]:
     Raises
     ------
     LocalClusterError
-        For a name that cannot be one, a repeated one, or too many.
+        For a name that cannot be one, a repeated one, too many, or a folder whose path is too long.
     """
+    longest = max((len(str(folder / name)) for name in names), default=0) + len(_LONGEST_SOCKET)
+    if longest > _SOCKET_PATH_MAX:
+        raise LocalClusterError(
+            f"{folder} is {longest - _SOCKET_PATH_MAX} characters too long for the sockets below "
+            "it: point TRAINYARD_CACHE to a folder with a shorter path"
+        )
     for name in names:
         if _NODE_NAME.fullmatch(name) is None:
             raise LocalClusterError(
