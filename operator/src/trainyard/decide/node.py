@@ -59,9 +59,10 @@ def check_node(
         )
     blocking = next((taint for taint in node.taints if not tolerated(taint, settings)), None)
     if blocking is not None:
+        value = f"={blocking.value}" if blocking.value else ""
         return NodeFinding(
             Reason.NODE_TAINTED,
-            f"waiting for node {name}, which has the taint {blocking.key}={blocking.value}:"
+            f"waiting for node {name}, which has the taint {blocking.key}{value}:"
             f"{blocking.effect}: remove it, or tolerate it in the settings (trainer.tolerations)",
         )
     have = node.allocatable.get(settings.gpu_resource_name, 0)

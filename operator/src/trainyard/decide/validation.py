@@ -131,7 +131,7 @@ def engine_fits(facts: ProcessFacts) -> Finding | None:
     return Finding(
         Reason.ENGINE_MISMATCH,
         f"TrainingTemplate {facts.process.spec.template} has engine {engine}, which does not "
-        f"train a {what} (Capability {facts.process.spec.capability}): use a template with "
+        f"train the type {what} (Capability {facts.process.spec.capability}): use a template with "
         f"engine {' or '.join(fitting)}",
         final=True,
     )
