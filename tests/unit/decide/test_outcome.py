@@ -1,0 +1,104 @@
+"""Why an attempt failed, as precisely as it can be known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.builders import FAILED_JOB, POD, last_words
+from trainyard.api.reasons import Reason
+from trainyard.api.report import ExitCode
+from trainyard.decide.facts import PodFacts
+from trainyard.decide.outcome import Outcome, of_failure
+
+FAILED_POD = replace(POD, phase="Failed", exit_code=1)
+
+CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
+    "a pod that is gone": (
+        None,
+        Reason.TRAINER_ERROR,
+        "the Job failed and its pod is gone: Job has reached the backoff limit",
+    ),
+    "out of memory, whatever the trainer said": (
+        replace(FAILED_POD, oom_killed=True, last_words=last_words("BadData", "x")),
+        Reason.OUT_OF_MEMORY,
+        "the container was killed for its memory limit: raise resources.memory, or use a smaller "
+        "batchSize or fewer workers",
+    ),
+    "the trainer's own reason, before its exit code": (
+        replace(
+            FAILED_POD,
+            exit_code=ExitCode.BAD_CONFIG,
+            last_words=last_words("BadData", "labels/7.txt:3: class 9 is not among 0..2"),
+        ),
+        Reason.BAD_DATA,
+        "labels/7.txt:3: class 9 is not among 0..2",
+    ),
+    "a reason without a message": (
+        replace(FAILED_POD, last_words=last_words("GPUNotVisible")),
+        Reason.GPU_NOT_VISIBLE,
+        "the trainer gave no message",
+    ),
+    "bad data by the exit code": (
+        replace(FAILED_POD, exit_code=65),
+        Reason.BAD_DATA,
+        "the data cannot be used",
+    ),
+    "the store by the exit code": (
+        replace(FAILED_POD, exit_code=69),
+        Reason.STORE_UNAVAILABLE,
+        "the object store did not answer",
+    ),
+    "stopped by the exit code": (
+        replace(FAILED_POD, exit_code=75),
+        Reason.STOPPED,
+        "the trainer was stopped from outside",
+    ),
+    "a bad run.yaml by the exit code": (
+        replace(FAILED_POD, exit_code=78),
+        Reason.INVALID_RUN_FILE,
+        "the trainer could not use its run.yaml",
+    ),
+    "no GPU by the exit code": (
+        replace(FAILED_POD, exit_code=80),
+        Reason.GPU_NOT_VISIBLE,
+        "the run asked for a GPU and the pod sees none: check the device plugin and the runtime "
+        "class, or set resources.gpus: 0",
+    ),
+    "too little GPU memory by the exit code": (
+        replace(FAILED_POD, exit_code=81),
+        Reason.GPU_OUT_OF_MEMORY,
+        "the GPU's memory did not suffice: use a smaller batchSize or imageSize",
+    ),
+    "an unknown exit code": (
+        replace(FAILED_POD, exit_code=139),
+        Reason.TRAINER_ERROR,
+        f"the trainer ended with exit code 139; see kubectl logs {POD.name}",
+    ),
+    "an unknown reason keeps its message": (
+        replace(FAILED_POD, exit_code=3, last_words=last_words("Nonsense", "it broke")),
+        Reason.TRAINER_ERROR,
+        f"the trainer ended with exit code 3: it broke; see kubectl logs {POD.name}",
+    ),
+    "no exit code": (
+        replace(FAILED_POD, exit_code=None),
+        Reason.TRAINER_ERROR,
+        f"the trainer ended with no exit code; see kubectl logs {POD.name}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("pod", "reason", "message"), CASES.values(), ids=CASES)
+def test_cause(pod: PodFacts | None, reason: Reason, message: str) -> None:
+    assert of_failure(FAILED_JOB, pod) == Outcome(reason, message)
+
+
+def test_every_exit_code_of_the_trainer_but_two_has_a_reason_of_its_own() -> None:
+    unnamed = {
+        code
+        for code in ExitCode
+        if of_failure(FAILED_JOB, replace(FAILED_POD, exit_code=code)).reason
+        is Reason.TRAINER_ERROR
+    }
+    assert unnamed == {ExitCode.OK, ExitCode.INTERNAL_ERROR}

@@ -1,0 +1,239 @@
+"""Every finding of validation: when, with which sentence, final or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.builders import (
+    capability,
+    dataset,
+    facts,
+    process,
+    ready_datasets,
+    snapshot_status,
+    template,
+)
+from trainyard.api.reasons import Reason
+from trainyard.decide.facts import Overlap, Unavailable
+from trainyard.decide.validation import FITS, METRICS, POLICIES, Finding, validate
+
+WAITS, FINAL = False, True
+
+
+def changed(**changes: Any) -> Finding | None:
+    return validate(facts(**changes))
+
+
+def test_what_fits_together_has_no_finding() -> None:
+    assert changed() is None
+
+
+CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
+    "a missing capability is waited for": (
+        {"capability": None},
+        Reason.CAPABILITY_NOT_FOUND,
+        "waiting for Capability pets, which does not exist in namespace demo: apply it",
+        WAITS,
+    ),
+    "a missing template is waited for": (
+        {"template": None},
+        Reason.TEMPLATE_NOT_FOUND,
+        "waiting for TrainingTemplate recipe, which does not exist in namespace demo: apply it",
+        WAITS,
+    ),
+    "a missing Secret is waited for": (
+        {"secret_present": False},
+        Reason.STORE_SECRET_MISSING,
+        "waiting for Secret trainyard-store in namespace demo: create it with the keys "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        WAITS,
+    ),
+    "a missing dataset is waited for": (
+        {"datasets": {"train": ready_datasets()["train"]}},
+        Reason.DATASET_NOT_FOUND,
+        "waiting for Dataset dev, which does not exist in namespace demo: apply it",
+        WAITS,
+    ),
+    "a dataset that nobody has looked at is waited for": (
+        {"datasets": {**ready_datasets(), "dev": dataset("dev")}},
+        Reason.DATASET_NOT_READY,
+        "waiting for Dataset dev, which is new: see kubectl describe dataset dev",
+        WAITS,
+    ),
+    "a dataset without its snapshot is waited for with its phase": (
+        {"datasets": {**ready_datasets(), "dev": dataset("dev", status={"phase": "Snapshotting"})}},
+        Reason.DATASET_NOT_READY,
+        "waiting for Dataset dev, which is Snapshotting: see kubectl describe dataset dev",
+        WAITS,
+    ),
+    "a missing test dataset is waited for": (
+        {"process": process(datasets={"train": ["train"], "dev": ["dev"], "test": ["held-out"]})},
+        Reason.DATASET_NOT_FOUND,
+        "waiting for Dataset held-out, which does not exist in namespace demo: apply it",
+        WAITS,
+    ),
+    "a store that does not answer is waited for": (
+        {"overlaps": Unavailable("waiting for the store to compare the splits: 503")},
+        Reason.STORE_UNAVAILABLE,
+        "waiting for the store to compare the splits: 503",
+        WAITS,
+    ),
+    "an engine that trains something else is final": (
+        {"template": template("yolo-det")},
+        Reason.ENGINE_MISMATCH,
+        "TrainingTemplate recipe has engine yolo-det, which does not train the type "
+        "ImageClassifierElement (Capability pets): use a template with engine yolo-cls",
+        FINAL,
+    ),
+    "a classifier's engine for a detector is final": (
+        {"capability": capability("cat", type_="DetectorElement", geometry="box")},
+        Reason.ENGINE_MISMATCH,
+        "TrainingTemplate recipe has engine yolo-cls, which does not train the type "
+        "DetectorElement with geometry box (Capability pets): use a template with engine yolo-det",
+        FINAL,
+    ),
+    "a metric of another engine is final": (
+        {"template": template(evaluation={"primaryMetric": "mAP50"})},
+        Reason.INVALID_OVERRIDE,
+        "evaluation.primaryMetric: 'mAP50' is not a metric of engine yolo-cls: use one of top-1, "
+        "top-5",
+        FINAL,
+    ),
+    "a class without an example is final": (
+        {"capability": capability("cat", "dog", "owl")},
+        Reason.CLASSES_MISSING,
+        "Capability pets has class=owl, of which the train data (train) has no example: add data, "
+        "or use a capability without it",
+        FINAL,
+    ),
+    "a class that is counted with no example is final": (
+        {
+            "datasets": {
+                **ready_datasets(),
+                "train": dataset("train", snapshot=snapshot_status(cat=5, dog=0)),
+            }
+        },
+        Reason.CLASSES_MISSING,
+        "Capability pets has class=dog, of which the train data (train) has no example: add data, "
+        "or use a capability without it",
+        FINAL,
+    ),
+    "many classes without an example are counted": (
+        {"capability": capability(*(f"v{number}" for number in range(8)))},
+        Reason.CLASSES_MISSING,
+        "Capability pets has class=v0, class=v1, class=v2, class=v3, class=v4 and 3 more, of "
+        "which the train data (train) has no example: add data, or use a capability without it",
+        FINAL,
+    ),
+    "one shared image is final and named": (
+        {"overlaps": (Overlap("dev", 1, (("cat/1.png", "cat/1.png"),)),)},
+        Reason.SPLITS_OVERLAP,
+        "1 image is in train and in dev (cat/1.png): remove them from one of the two, then create "
+        "a new process",
+        FINAL,
+    ),
+    "shared images of both splits are counted with examples": (
+        {
+            "overlaps": (
+                Overlap("dev", 4, (("a", "a"), ("b", "copy-of-b"), ("c", "c"), ("d", "d"))),
+                Overlap("test", 2, (("e", "e"), ("f", "f"))),
+            )
+        },
+        Reason.SPLITS_OVERLAP,
+        "4 images are in train and in dev (a, b = copy-of-b, c); 2 images are in train and in "
+        "test (e, f): remove them from one of the two, then create a new process",
+        FINAL,
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "reason", "message", "final"), CASES.values(), ids=CASES)
+def test_finding(changes: dict[str, Any], reason: Reason, message: str, final: bool) -> None:
+    assert changed(**changes) == Finding(reason, message, final)
+
+
+def test_override_that_breaks_a_bound_is_final_and_names_the_field() -> None:
+    made = process(overrides={"augmentation": {"flip": 0.5}})
+    overrides = made.spec.overrides
+    assert overrides is not None and overrides.augmentation is not None
+    # Admission refuses this value; an object stored under other rules may still have it.
+    bad = overrides.augmentation.model_copy(update={"flip": 7})
+    spec = made.spec.model_copy(
+        update={"overrides": overrides.model_copy(update={"augmentation": bad})}
+    )
+    finding = changed(process=made.model_copy(update={"spec": spec}))
+    assert finding is not None
+    assert (finding.reason, finding.final) == (Reason.INVALID_OVERRIDE, True)
+    assert finding.message == (
+        "overrides.augmentation.flip: Input should be less than or equal to 1 (given: '7.0')"
+    )
+
+
+UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
+    "a deadline": (
+        {"process": process(activeDeadlineSeconds=60)},
+        "TrainingProcess digits: spec.activeDeadlineSeconds: 60 is not supported yet: remove it",
+    ),
+    "weights to start from": (
+        {
+            "template": template(
+                baseModel={"weights": {"uri": "s3://b/w.pt", "sha256": "0" * 64}},
+            )
+        },
+        "TrainingTemplate recipe: spec.baseModel.weights is not supported yet: remove it",
+    ),
+    "a box classifier": (
+        {"capability": capability("cat", type_="BoxClassifierElement")},
+        "Capability pets: spec.type: BoxClassifierElement is not supported yet: remove it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_field_that_does_not_act_yet_is_final_and_named(
+    changes: dict[str, Any], message: str
+) -> None:
+    assert changed(**changes) == Finding(Reason.NOT_YET_SUPPORTED, message, final=True)
+
+
+def test_what_can_never_run_is_said_before_what_may_still_come() -> None:
+    found = changed(process=process(retry={"limit": 1}), capability=None, datasets={})
+    assert found is not None
+    assert found.reason is Reason.NOT_YET_SUPPORTED
+
+
+def test_classes_of_all_train_datasets_count_together() -> None:
+    datasets = {
+        "cats": dataset("cats", snapshot=snapshot_status("c" * 64, cat=1)),
+        "dogs": dataset("dogs", snapshot=snapshot_status("d" * 64, dog=1)),
+        "dev": ready_datasets()["dev"],
+    }
+    spec = process(datasets={"train": ["cats", "dogs"], "dev": ["dev"]})
+    assert changed(process=spec, datasets=datasets) is None
+
+
+def test_same_value_under_another_attribute_does_not_count() -> None:
+    snapshot = snapshot_status()
+    snapshot["classes"] = [
+        {"attribute": "class", "value": "cat", "count": 1},
+        {"attribute": "species", "value": "dog", "count": 1},
+    ]
+    found = changed(datasets={**ready_datasets(), "train": dataset("train", snapshot=snapshot)})
+    assert found is not None
+    assert "class=dog" in found.message
+
+
+def test_class_in_the_data_that_the_capability_lacks_is_no_finding() -> None:
+    assert changed(capability=capability("cat")) is None
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.__name__)
+def test_no_policy_fails_when_everything_is_missing(policy: Any) -> None:
+    policy(facts(capability=None, template=None, datasets={}, secret_present=False, node=None))
+
+
+def test_every_engine_has_a_fit_and_a_default_metric() -> None:
+    assert FITS.keys() == METRICS.keys()
+    assert all(METRICS.values())
