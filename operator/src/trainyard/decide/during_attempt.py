@@ -142,6 +142,10 @@ def _keep_progress(facts: ProcessFacts, draft: StatusDraft) -> None:
 def _harvest(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) -> None:
     """The Job is complete: it succeeded if and only if its artefacts are what they should be."""
     verdict = facts.verdict
+    if isinstance(verdict, VerifiedArtefacts) and not _is_of_this_run(verdict, facts, attempt):
+        verdict = Mismatch(
+            f"the manifest at {verdict.location} was written by another run: create a new process"
+        )
     _keep_progress(facts, draft)
     if isinstance(verdict, VerifiedArtefacts):
         _succeed(facts, draft, attempt, verdict)
@@ -153,6 +157,13 @@ def _harvest(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) -> None:
         draft.phase(ProcessPhase.RUNNING, Reason.VERIFYING_ARTEFACTS)
         draft.condition(ConditionType.RUNNING, False, Reason.VERIFYING_ARTEFACTS, message)
         draft.look_again_at = draft.now + POLL
+
+
+def _is_of_this_run(found: VerifiedArtefacts, facts: ProcessFacts, attempt: Attempt) -> bool:
+    manifest, run = found.manifest, facts.run
+    if (manifest.uid, manifest.attempt) != (facts.process.metadata.uid, attempt.number):
+        return False
+    return run is None or manifest.run_digest == run.digest
 
 
 def _succeed(
