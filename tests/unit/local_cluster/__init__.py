@@ -1,0 +1,1 @@
+"""Unit tests of the local cluster: no root, nothing of the machine changes."""
