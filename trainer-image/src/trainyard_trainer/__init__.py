@@ -1,0 +1,1 @@
+"""The trainer: snapshots of labelled images, and runs that train one model each."""

@@ -1,0 +1,1 @@
+"""Labelled images: reading sources, packing snapshots, laying them out for an engine."""

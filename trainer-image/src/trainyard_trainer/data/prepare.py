@@ -1,0 +1,277 @@
+"""From snapshots in the store to the files that an engine trains on."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageOps
+
+from trainyard.api.capability import Output
+from trainyard.api.manifest import SnapshotManifest
+from trainyard.api.run import RunSplits, SnapshotRef
+from trainyard.stores import Store, join, parent
+from trainyard.stores.snapshots import download_samples
+from trainyard_trainer.data.labels import Label
+from trainyard_trainer.data.samples import Sample, read_samples
+from trainyard_trainer.engines.base import Layout
+from trainyard_trainer.faults import BadData, ClassesMissing
+
+if TYPE_CHECKING:
+    from trainyard_trainer.engines.yolo import YoloEngine
+
+_EXAMPLES = 5
+# What the engines' library calls the splits.
+_FOLDERS = {"train": "train", "dev": "val", "test": "test"}
+_AS_IT_IS = frozenset({"JPEG", "PNG", "BMP", "WEBP"})
+_EXIF_ORIENTATION = 0x0112
+
+_log = logging.getLogger("trainyard")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """An image that the model never learnt from, with its labels."""
+
+    path: Path
+    name: str
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data laid out for an engine.
+
+    Attributes
+    ----------
+    layout
+        Where it lies.
+    held_out
+        Images of test (else of dev), sorted by digest.
+    held_out_split
+        `test` or `dev`.
+    """
+
+    layout: Layout
+    held_out: tuple[HeldOut, ...]
+    held_out_split: str
+
+
+@dataclass
+class _Merged:
+    """A distinct image of one split, wherever it came from."""
+
+    sample: Sample
+    shard_uri: str
+    shard_sha256: str
+    labels: set[Label]
+    lines: list[str]
+
+
+def prepare(
+    store: Store,
+    splits: RunSplits,
+    outputs: tuple[Output, ...],
+    engine: YoloEngine,
+    root: Path,
+    progress: Callable[[int, int], None],
+) -> Prepared:
+    """Lay the snapshots out below `root`.
+
+    What the capability does not name is left out, and images from which the engine can then
+    learn nothing. The same image in two snapshots of a split carries the labels of both.
+
+    Parameters
+    ----------
+    store, splits
+        Where the snapshots are.
+    outputs
+        The classes; index i of the model is outputs[i].
+    engine
+        Decides the layout.
+    root
+        An empty folder.
+    progress
+        Called with the number of images written and of all.
+
+    Raises
+    ------
+    BadData
+        If a snapshot is not what it should be, splits share an image, or one has no image.
+    ClassesMissing
+        If the train data lacks a class.
+    """
+    classes = {(output.attribute, output.value): output.position for output in outputs}
+    found: dict[str, dict[bytes, _Merged]] = {}
+    for split, references in _used(splits):
+        found[split] = _collect(store, references, root / "manifests")
+    _check_disjoint(found)
+    counts = {}
+    for split, images in found.items():
+        _choose(images, split, engine, classes)
+        counts[_FOLDERS[split]] = len(images)
+    _check_classes(found["train"], outputs)
+    paths = _extract(store, found, engine, root, progress)
+    data = engine.finish_layout(root, len(outputs))
+    held = "test" if "test" in found else "dev"
+    held_out = tuple(
+        HeldOut(
+            paths[held, digest],
+            image.sample.name,
+            tuple(sorted(x for x in image.labels if (x.attribute, x.value) in classes)),
+        )
+        for digest, image in sorted(found[held].items())
+    )
+    return Prepared(Layout(data, counts), held_out, held)
+
+
+def _used(splits: RunSplits) -> list[tuple[str, Sequence[SnapshotRef]]]:
+    named = (("train", splits.train), ("dev", splits.dev), ("test", splits.test))
+    return [(split, references) for split, references in named if references]
+
+
+def _collect(store: Store, references: Sequence[SnapshotRef], folder: Path) -> dict[bytes, _Merged]:
+    images: dict[bytes, _Merged] = {}
+    for reference in references:
+        path = folder / f"{reference.digest}.parquet"
+        snapshot = download_samples(store, reference.uri, path)
+        if snapshot.digest != reference.digest:
+            raise BadData(
+                f"the dataset {reference.name!r} has the digest {snapshot.digest}, the run was "
+                f"resolved with {reference.digest}: create a new TrainingProcess"
+            )
+        for sample in read_samples(path):
+            uri, sha256 = _shard(reference, snapshot, sample)
+            known = images.setdefault(sample.digest, _Merged(sample, uri, sha256, set(), []))
+            known.labels.update(sample.labels)
+    return images
+
+
+def _shard(reference: SnapshotRef, snapshot: SnapshotManifest, sample: Sample) -> tuple[str, str]:
+    stored = snapshot.shards[sample.shard]
+    return join(parent(reference.uri), stored.name), stored.sha256
+
+
+def _check_disjoint(found: dict[str, dict[bytes, _Merged]]) -> None:
+    """Train shares no image with dev or test: the operator has proven it, and so do we."""
+    train = found["train"]
+    for split in ("dev", "test"):
+        shared = [image for digest, image in found.get(split, {}).items() if digest in train]
+        if shared:
+            names = ", ".join(image.sample.name for image in shared[:_EXAMPLES])
+            raise BadData(
+                f"{len(shared)} images are in train and in {split}, for example {names}: a model "
+                "must be judged on images that it has not learnt from"
+            )
+
+
+def _choose(
+    images: dict[bytes, _Merged],
+    split: str,
+    engine: YoloEngine,
+    classes: dict[tuple[str, str], int],
+) -> None:
+    """Keep the images that the engine can use, with the labels that it will see."""
+    total = len(images)
+    for digest, image in list(images.items()):
+        sample = image.sample
+        lines = engine.labels_of(
+            Sample(
+                digest=sample.digest,
+                name=sample.name,
+                width=sample.width,
+                height=sample.height,
+                shard=sample.shard,
+                offset=sample.offset,
+                size=sample.size,
+                labels=tuple(sorted(image.labels)),
+            ),
+            classes,
+        )
+        if lines is None:
+            del images[digest]
+        else:
+            image.lines = lines
+    left_out = total - len(images)
+    _log.info(
+        "%s: %d images%s",
+        split,
+        len(images),
+        f"; {left_out} left out, for the capability names none or several of their classes"
+        if left_out
+        else "",
+    )
+    if not images:
+        raise BadData(
+            f"{split} has no image that the capability's classes apply to (of {total}): check the "
+            "attributes and values of its outputs against the datasets' classes"
+        )
+
+
+def _check_classes(train: dict[bytes, _Merged], outputs: tuple[Output, ...]) -> None:
+    used = {int(line.split()[0]) for image in train.values() for line in image.lines}
+    missing = [f"{x.attribute}={x.value}" for x in outputs if x.position not in used]
+    if missing:
+        shown = ", ".join(missing[: 2 * _EXAMPLES]) + (" ..." if len(missing) > 10 else "")
+        raise ClassesMissing(
+            f"the train data has no example of {len(missing)} of the capability's "
+            f"{len(outputs)} classes: {shown}"
+        )
+
+
+def _extract(
+    store: Store,
+    found: dict[str, dict[bytes, _Merged]],
+    engine: YoloEngine,
+    root: Path,
+    progress: Callable[[int, int], None],
+) -> dict[tuple[str, bytes], Path]:
+    """Write all images, a shard at a time: no more than one lies on the disk beside them."""
+    by_shard: dict[tuple[str, str], list[tuple[str, bytes, _Merged]]] = defaultdict(list)
+    for split, images in found.items():
+        for digest, image in images.items():
+            by_shard[image.shard_uri, image.shard_sha256].append((split, digest, image))
+    total, done = sum(map(len, by_shard.values())), 0
+    paths: dict[tuple[str, bytes], Path] = {}
+    local = root / "manifests" / "shard.tar"
+    for (uri, sha256), wanted in sorted(by_shard.items()):
+        store.download(uri, local, sha256)
+        with local.open("rb") as file:
+            for split, digest, image in sorted(wanted, key=lambda entry: entry[2].sample.offset):
+                file.seek(image.sample.offset)
+                data, extension = plain_image(file.read(image.sample.size))
+                name = f"{digest.hex()}.{extension}"
+                path = engine.place(root, _FOLDERS[split], name, image.lines)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                paths[split, digest] = path
+                done += 1
+                progress(done, total)
+        local.unlink()
+    return paths
+
+
+def plain_image(data: bytes) -> tuple[bytes, str]:
+    """The image as every library reads it alike, and its extension.
+
+    Most images stay byte for byte what they are. Those whose reading differs from library to
+    library (EXIF orientation, CMYK, 16 bits, palettes, transparency, TIFF) are written anew as
+    an upright PNG in RGB.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+        kind = image.format or ""
+        if upright and kind in _AS_IT_IS and image.mode in {"RGB", "L"}:
+            return data, {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "WEBP": "webp"}[kind]
+        turned = ImageOps.exif_transpose(image)
+        if turned.mode.startswith("I"):
+            # 16 bits: pillow would cut off instead of scaling.
+            turned = turned.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        buffer = io.BytesIO()
+        turned.convert("RGB").save(buffer, "PNG")
+        return buffer.getvalue(), "png"

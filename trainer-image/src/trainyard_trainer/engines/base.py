@@ -1,0 +1,142 @@
+"""What every engine takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainyard.api.capability import Output
+from trainyard.api.report import EpochReport
+from trainyard.api.template import Hyperparameters
+from trainyard_trainer.engines.augment import Variation
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One training, resolved.
+
+    Attributes
+    ----------
+    architecture
+        For example yolo11n.
+    classes
+        Index i of the model's output is classes[i].
+    device
+        `cpu` or `0`.
+    threads
+        CPU threads of the training process.
+    workers
+        Processes that load images; only used with a GPU.
+    primary_metric
+        By which the best epoch is chosen.
+    confidence, iou
+        Thresholds of the evaluation.
+    """
+
+    architecture: str
+    classes: tuple[Output, ...]
+    hyperparameters: Hyperparameters
+    variation: Variation
+    device: str
+    threads: int
+    workers: int
+    primary_metric: str
+    confidence: float
+    iou: float
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What the engine calls while it trains; it may raise to end the training.
+
+    Attributes
+    ----------
+    started
+        Set-up is over and the first epoch begins; the argument is the number of steps an epoch.
+    step
+        One step is done.
+    epoch
+        An epoch and its evaluation on dev are done.
+    """
+
+    started: Callable[[int], None]
+    step: Callable[[], None]
+    epoch: Callable[[EpochReport], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best epoch's model.
+
+    Attributes
+    ----------
+    state
+        Tensors by name.
+    architecture
+        The architecture as the library reads it, plain values.
+    image_size
+        Side of the input in pixels, as really used.
+    best_epoch, epochs
+        Number of the best epoch, and of epochs trained.
+    """
+
+    state: Mapping[str, Any]
+    architecture: dict[str, Any]
+    image_size: int
+    best_epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """Metrics of one class; `samples` counts its annotations in the split."""
+
+    output: Output
+    samples: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """Metrics of a model on one split."""
+
+    samples: int
+    metrics: dict[str, float]
+    classes: tuple[ClassResult, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer of a model.
+
+    Attributes
+    ----------
+    output
+        The class.
+    confidence
+        0..1.
+    points
+        x_min y_min x_max y_max as fractions of the image's sides; empty for the whole image.
+    """
+
+    output: Output
+    confidence: float
+    points: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the prepared data lies.
+
+    Attributes
+    ----------
+    data
+        What the library is given as its dataset: a data.yaml or a folder.
+    counts
+        Number of images by split: train, val, test.
+    """
+
+    data: Path
+    counts: dict[str, int] = field(default_factory=dict)

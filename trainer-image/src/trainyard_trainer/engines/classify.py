@@ -1,0 +1,150 @@
+"""yolo-cls: says what an image shows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.transforms as T  # noqa: N812 -- its usual name
+from PIL import Image
+from ultralytics.data.augment import classify_transforms
+from ultralytics.models.yolo.classify import ClassificationTrainer, ClassificationValidator
+from ultralytics.nn.tasks import ClassificationModel
+
+from trainyard.api.template import Engine
+from trainyard_trainer.config import InputRule, ModelConfig
+from trainyard_trainer.data.samples import Sample
+from trainyard_trainer.engines.augment import Variation
+from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
+from trainyard_trainer.engines.yolo import Varied, YoloEngine, class_name, finite
+
+_FILL = 114
+"""Grey of what a rotation uncovers, the same that detectors pad with."""
+
+
+def train_transforms(size: int, variation: Variation) -> T.Compose:
+    """What is done to a train image: the same as in use, then the geometric variation.
+
+    Exposure and noise are added to the whole batch later. Without variation a train image is
+    exactly what it is in use.
+    """
+    resize, crop, *to_tensor = classify_transforms(size=size).transforms
+    steps = [resize, crop]
+    if variation.rotation_degrees > 0 or variation.scale > 0:
+        steps.append(
+            T.RandomAffine(
+                degrees=variation.rotation_degrees,
+                scale=(1 - variation.scale, 1 + variation.scale) if variation.scale > 0 else None,
+                interpolation=T.InterpolationMode.BILINEAR,
+                fill=_FILL,
+            )
+        )
+    if variation.flip > 0:
+        steps.append(T.RandomHorizontalFlip(variation.flip))
+    return T.Compose([*steps, *to_tensor])
+
+
+class _ClassifierTraining(Varied, ClassificationTrainer):  # type: ignore[misc]
+    def build_dataset(self, img_path: str, mode: str = "train", batch: Any = None) -> Any:
+        dataset = super().build_dataset(img_path, mode, batch)
+        if mode == "train":
+            dataset.torch_transforms = train_transforms(self.args.imgsz, self.settings.variation)
+        return dataset
+
+
+class Classifier(YoloEngine):
+    """One class of all for the whole image."""
+
+    kind = Engine.YOLO_CLS
+    task = "classify"
+    suffix = "-cls"
+    metrics = {"top-1": "metrics/accuracy_top1", "top-5": "metrics/accuracy_top5"}
+    default_metric = "top-1"
+
+    def labels_of(self, sample: Sample, classes: Mapping[tuple[str, str], int]) -> list[str] | None:
+        """The one class of the image; none or several cannot be learnt."""
+        found = {
+            classes[label.attribute, label.value]
+            for label in sample.labels
+            if label.geometry == "image" and (label.attribute, label.value) in classes
+        }
+        return [str(found.pop())] if len(found) == 1 else None
+
+    def place(self, root: Path, split: str, name: str, labels: list[str]) -> Path:
+        """A folder a class."""
+        return root / split / class_name(int(labels[0])) / name
+
+    def finish_layout(self, root: Path, classes: int) -> Path:  # noqa: ARG002
+        """The folder itself is the dataset."""
+        return root
+
+    def _trainer(self) -> type[Any]:
+        return _ClassifierTraining
+
+    def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
+        model: torch.nn.Module = ClassificationModel(
+            cfg=architecture, ch=3, nc=classes, verbose=False
+        )
+        return model
+
+    def evaluate(
+        self, model: torch.nn.Module, data: Path, split: str, settings: TrainSettings, folder: Path
+    ) -> SplitResult:
+        """Share of images whose class is the first answer, or among the first five."""
+        validator = ClassificationValidator(
+            save_dir=folder,
+            args={
+                "task": self.task,
+                "data": str(data),
+                "split": split,
+                "imgsz": settings.hyperparameters.image_size,
+                "batch": settings.hyperparameters.batch_size,
+                "device": settings.device,
+                "plots": False,
+                "verbose": False,
+            },
+        )
+        # Evaluation fuses layers in place.
+        stats = validator(model=copy.deepcopy(model))
+        truth = torch.cat(validator.targets)
+        first = torch.cat(validator.pred)[:, 0]
+        classes = []
+        for output in settings.classes:
+            of_class = truth == output.position
+            count = int(of_class.sum())
+            right = int((first[of_class] == output.position).sum())
+            claimed = int((first == output.position).sum())
+            classes.append(
+                ClassResult(
+                    output,
+                    count,
+                    {
+                        "recall": right / count if count else 0.0,
+                        "precision": right / claimed if claimed else 0.0,
+                    },
+                )
+            )
+        return SplitResult(
+            samples=len(truth),
+            metrics={name: finite(stats[key]) for name, key in self.metrics.items()},
+            classes=tuple(classes),
+        )
+
+    def predict(
+        self, model: torch.nn.Module, image: Image.Image, config: ModelConfig
+    ) -> list[Prediction]:
+        """The most probable class."""
+        tensor = classify_transforms(size=config.input.size)(image.convert("RGB"))[None]
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            answer = model(tensor.to(device))
+        probabilities = (answer[0] if isinstance(answer, (list, tuple)) else answer)[0]
+        index = int(probabilities.argmax())
+        return [Prediction(config.classes[index], float(probabilities[index]))]
+
+    def input_rule(self, size: int) -> InputRule:
+        """The shortest side is fitted, and the centre cut out."""
+        return InputRule(size=size, resize="shortest-side-centre-crop")

@@ -1,0 +1,169 @@
+"""yolo-det: finds boxes."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from ultralytics.data.augment import LetterBox
+from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils.nms import non_max_suppression
+from ultralytics.utils.ops import scale_boxes
+
+from trainyard.api.documents import dump_yaml
+from trainyard.api.template import Engine
+from trainyard_trainer.config import InputRule, ModelConfig
+from trainyard_trainer.data.labels import Label
+from trainyard_trainer.data.samples import Sample
+from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
+from trainyard_trainer.engines.yolo import Varied, YoloEngine, class_name, finite
+
+_PAD = 114
+
+
+class _DetectorTraining(Varied, DetectionTrainer):  # type: ignore[misc]
+    pass
+
+
+def bounds(label: Label) -> tuple[float, float, float, float]:
+    """x_min, y_min, x_max, y_max of a box or of what surrounds a polygon, 0..1."""
+    xs, ys = label.points[0::2], label.points[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+class Detector(YoloEngine):
+    """Boxes with a class and a confidence."""
+
+    kind = Engine.YOLO_DET
+    task = "detect"
+    suffix = ""
+    metrics = {
+        "mAP50-95": "metrics/mAP50-95(B)",
+        "mAP50": "metrics/mAP50(B)",
+        "precision": "metrics/precision(B)",
+        "recall": "metrics/recall(B)",
+    }
+    default_metric = "mAP50-95"
+
+    def labels_of(self, sample: Sample, classes: Mapping[tuple[str, str], int]) -> list[str] | None:
+        """Lines of a label file. An image without any is a background, which teaches too."""
+        lines = []
+        for label in sample.labels:
+            index = classes.get((label.attribute, label.value))
+            if index is not None and label.geometry != "image":
+                left, top, right, bottom = bounds(label)
+                centre = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+                lines.append(f"{index} " + " ".join(f"{number:.8f}" for number in centre))
+        return lines
+
+    def place(self, root: Path, split: str, name: str, labels: list[str]) -> Path:
+        """images/SPLIT/NAME with labels/SPLIT/STEM.txt."""
+        text = root / "labels" / split / Path(name).with_suffix(".txt")
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text("".join(f"{line}\n" for line in labels))
+        return root / "images" / split / name
+
+    def finish_layout(self, root: Path, classes: int) -> Path:
+        """Our own data.yaml. The library would run code that stands in one."""
+        document: dict[str, Any] = {
+            "path": str(root),
+            "names": {index: class_name(index) for index in range(classes)},
+        }
+        for split in ("train", "val", "test"):
+            if (root / "images" / split).is_dir():
+                document[split] = f"images/{split}"
+        path = root / "data.yaml"
+        path.write_text(dump_yaml(document))
+        return path
+
+    def _trainer(self) -> type[Any]:
+        return _DetectorTraining
+
+    def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
+        model: torch.nn.Module = DetectionModel(cfg=architecture, ch=3, nc=classes, verbose=False)
+        return model
+
+    def evaluate(
+        self, model: torch.nn.Module, data: Path, split: str, settings: TrainSettings, folder: Path
+    ) -> SplitResult:
+        """Mean average precision (COCO's, at an overlap of 0.5 and over 0.5..0.95)."""
+        validator = DetectionValidator(
+            save_dir=folder,
+            args={
+                "task": self.task,
+                "data": str(data),
+                "split": split,
+                "imgsz": settings.hyperparameters.image_size,
+                "batch": settings.hyperparameters.batch_size,
+                "device": settings.device,
+                "conf": settings.confidence,
+                "iou": settings.iou,
+                "rect": True,
+                "plots": False,
+                "verbose": False,
+            },
+        )
+        stats = validator(model=copy.deepcopy(model))
+        box = validator.metrics.box
+        boxes = Counter(
+            int(line.split()[0])
+            for path in (data.parent / "labels" / split).glob("*.txt")
+            for line in path.read_text().splitlines()
+        )
+        by_class = {int(index): row for row, index in enumerate(box.ap_class_index)}
+        classes = []
+        for output in settings.classes:
+            row = by_class.get(output.position)
+            found = (0.0, 0.0, 0.0, 0.0) if row is None else box.class_result(row)
+            names = ("precision", "recall", "mAP50", "mAP50-95")
+            classes.append(
+                ClassResult(
+                    output,
+                    boxes[output.position],
+                    {name: finite(value) for name, value in zip(names, found, strict=True)},
+                )
+            )
+        return SplitResult(
+            samples=int(validator.seen),
+            metrics={name: finite(stats[key]) for name, key in self.metrics.items()},
+            classes=tuple(classes),
+        )
+
+    def predict(
+        self, model: torch.nn.Module, image: Image.Image, config: ModelConfig
+    ) -> list[Prediction]:
+        """Boxes above the thresholds of the configuration, the most confident first."""
+        pixels = np.asarray(image.convert("RGB"))
+        size = config.input.size
+        boxed = LetterBox(new_shape=(size, size), auto=False, padding_value=_PAD)(image=pixels)
+        tensor = torch.from_numpy(np.ascontiguousarray(boxed)).permute(2, 0, 1)[None].float() / 255
+        if hasattr(model, "end2end"):
+            # As in training and evaluation.
+            model.end2end = False
+        with torch.inference_mode():
+            answer = model(tensor.to(next(model.parameters()).device))
+        found = non_max_suppression(
+            answer, config.thresholds.confidence, config.thresholds.iou, nc=len(config.classes)
+        )[0].cpu()
+        height, width = pixels.shape[:2]
+        found[:, :4] = scale_boxes((size, size), found[:, :4], (height, width))
+        sides = (width, height, width, height)
+        return [
+            Prediction(
+                config.classes[int(row[5])],
+                float(row[4]),
+                tuple(float(value) / side for value, side in zip(row[:4], sides, strict=True)),
+            )
+            for row in found
+        ]
+
+    def input_rule(self, size: int) -> InputRule:
+        """The whole image, padded with grey."""
+        return InputRule(size=size, resize="letterbox", pad_value=_PAD)

@@ -1,0 +1,84 @@
+"""How long a run still takes: from measured times only, with the time as an argument."""
+
+from __future__ import annotations
+
+from collections import deque
+
+_RECENT = 5
+# Until an epoch was measured: how much longer it takes than its training steps (evaluation).
+_EVALUATION_SHARE = 1.2
+# What comes after training (evaluation, export, upload), as a share of an epoch, and at least.
+_TAIL_SHARE = 0.5
+_TAIL_SECONDS = 5.0
+# Preparation is given this part of the whole until its length can be told.
+_PREPARE_PERCENT = 3.0
+
+
+class Estimate:
+    """Remaining time and percentage of a run.
+
+    Parameters
+    ----------
+    now
+        When the run began, in seconds of a clock that never goes back.
+    epochs
+        Epochs asked for; stopping early only makes it shorter.
+    """
+
+    def __init__(self, now: float, epochs: int) -> None:
+        self._began, self._epochs = now, epochs
+        self._epoch_began = now
+        self._steps_an_epoch = 0
+        self._steps = 0
+        self._done = 0
+        self._durations: deque[float] = deque(maxlen=_RECENT)
+        self._percent = 0.0
+
+    def training_started(self, now: float, steps_an_epoch: int) -> None:
+        """The first epoch begins."""
+        self._epoch_began, self._steps_an_epoch = now, max(1, steps_an_epoch)
+
+    def step(self) -> None:
+        """One step of the current epoch is done."""
+        self._steps += 1
+
+    def epoch(self, now: float) -> None:
+        """An epoch is done, its evaluation included."""
+        self._durations.append(now - self._epoch_began)
+        self._epoch_began, self._steps = now, 0
+        self._done += 1
+
+    def training_ended(self) -> None:
+        """No more epochs will come, however many were asked for."""
+        self._epochs = self._done
+
+    def remaining(self, now: float) -> float | None:
+        """Seconds to the end of the run, or None before anything was measured."""
+        length = self._epoch_length(now)
+        if length is None:
+            return None
+        current = min(now - self._epoch_began, length) if self._done < self._epochs else 0.0
+        tail = max(_TAIL_SECONDS, _TAIL_SHARE * length)
+        return (self._epochs - self._done) * length - current + tail
+
+    def preparing(self, fraction: float) -> float:
+        """Percent of the run while `fraction` (0..1) of the preparation is done."""
+        self._percent = max(self._percent, _PREPARE_PERCENT * fraction)
+        return self._percent
+
+    def percent(self, now: float) -> float:
+        """Percent of the run, 0..99; never goes back."""
+        remaining = self.remaining(now)
+        if remaining is not None:
+            elapsed = now - self._began
+            self._percent = max(self._percent, 100 * elapsed / (elapsed + remaining))
+        self._percent = min(99.0, self._percent)
+        return self._percent
+
+    def _epoch_length(self, now: float) -> float | None:
+        if self._durations:
+            return sum(self._durations) / len(self._durations)
+        if not self._steps:
+            return None
+        share = min(1.0, self._steps / self._steps_an_epoch)
+        return _EVALUATION_SHARE * (now - self._epoch_began) / share

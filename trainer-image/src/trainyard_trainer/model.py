@@ -1,0 +1,129 @@
+"""Finished models: writing model.pth, and loading it back from its config.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageOps
+from pydantic import ValidationError
+
+from trainyard.api.documents import DocumentError, dump_yaml, load_yaml
+from trainyard_trainer.config import ModelConfig
+from trainyard_trainer.engines import engine_for
+from trainyard_trainer.engines.base import Prediction
+from trainyard_trainer.faults import Fault, first_problem
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainyard_trainer.engines.yolo import YoloEngine
+
+
+class UnusableModel(Fault):
+    """A model file or its config.yaml cannot be used."""
+
+    reason = "UnusableModel"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model.
+
+    Attributes
+    ----------
+    config
+        Its config.yaml.
+    """
+
+    config: ModelConfig
+    _engine: YoloEngine
+    _model: torch.nn.Module
+
+    def predict(self, image: Image.Image) -> list[Prediction]:
+        """Answers for one image of any mode and orientation, the most confident first."""
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        return self._engine.predict(self._model, upright, self.config)
+
+    def predict_file(self, path: Path) -> list[Prediction]:
+        """Answers for an image file."""
+        with Image.open(path) as image:
+            return self.predict(image)
+
+
+def save(path: Path, state: Mapping[str, Any], config: ModelConfig) -> None:
+    """Write model.pth: `{"state_dict": tensors, "config": JSON values}` and nothing else."""
+    import torch
+
+    torch.save({"state_dict": dict(state), "config": config.to_wire()}, path)
+
+
+def write_config(path: Path, config: ModelConfig) -> None:
+    """Write config.yaml."""
+    path.write_text(
+        "# How to rebuild model.pth and to interpret its outputs.\n" + dump_yaml(config.to_wire()),
+        encoding="utf-8",
+    )
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Read config.yaml.
+
+    Raises
+    ------
+    UnusableModel
+        If it is not one.
+    """
+    try:
+        return ModelConfig.model_validate(load_yaml(path.read_bytes(), path.name))
+    except OSError as error:
+        raise UnusableModel(f"{path}: {error.strerror}") from None
+    except DocumentError as error:
+        raise UnusableModel(str(error)) from None
+    except ValidationError as error:
+        raise UnusableModel(f"{path.name}: {first_problem(error)}") from None
+
+
+def load(weights: Path, config: Path) -> Predictor:
+    """The model of a finished run, ready to predict on the CPU.
+
+    Parameters
+    ----------
+    weights
+        model.pth. Only tensors and plain values are read from it, never code.
+    config
+        config.yaml.
+
+    Raises
+    ------
+    UnusableModel
+        If one of the files cannot be used, or they do not belong together.
+    """
+    import torch
+
+    described = read_config(config)
+    try:
+        content = torch.load(weights, map_location="cpu", weights_only=True)
+        state = content["state_dict"]
+    except OSError as error:
+        raise UnusableModel(f"{weights}: {error.strerror}") from None
+    except Exception as error:  # noqa: BLE001 -- torch raises whatever its readers raise
+        raise UnusableModel(
+            f"{weights.name} is no model.pth of Trainyard ({type(error).__name__})"
+        ) from None
+    return restore(described, state)
+
+
+def restore(config: ModelConfig, state: Mapping[str, Any]) -> Predictor:
+    """A predictor from a configuration and tensors."""
+    engine = engine_for(config.engine)
+    try:
+        model = engine.build(config.model, len(config.classes), state)
+    except RuntimeError as error:
+        raise UnusableModel(
+            f"the weights do not fit the architecture {config.architecture!r} of the "
+            f"configuration: {str(error).splitlines()[0]}"
+        ) from None
+    return Predictor(config, engine, model)

@@ -1,0 +1,176 @@
+"""Progress: one line for people, one report for the operator, neither ever hurts the run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+import requests
+
+from trainyard.api.report import EpochReport, ProgressReport, Stage
+from trainyard.api.run import ProgressTarget
+
+_TIMEOUT_SECONDS = 5.0
+_HISTORY_LIMIT = 50
+
+_log = logging.getLogger("trainyard")
+T = TypeVar("T")
+
+
+class Reporter:
+    """Sends the latest report, at most one every `interval_seconds`, from a thread of its own.
+
+    A slow or absent operator costs nothing but this thread's time: reports that were overtaken
+    by a later one are dropped, and the first failure in a row is logged once.
+
+    Parameters
+    ----------
+    target
+        Where to send; None sends nowhere.
+    kind, uid, attempt
+        Whose progress it is.
+    """
+
+    def __init__(
+        self,
+        target: ProgressTarget | None,
+        kind: Literal["run", "snapshot"],
+        uid: str,
+        attempt: int = 1,
+    ) -> None:
+        self._target, self._kind, self._uid, self._attempt = target, kind, uid, attempt
+        self._latest: ProgressReport | None = None
+        self._wake = threading.Condition()
+        self._over = False
+        self._failing = False
+        self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._target is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._wake:
+            self._over = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join(2 * _TIMEOUT_SECONDS)
+
+    def report(
+        self,
+        stage: Stage,
+        percent: float,
+        message: str,
+        *,
+        epoch: int | None = None,
+        epochs: int | None = None,
+        remaining_seconds: float | None = None,
+        history: Sequence[EpochReport] = (),
+    ) -> None:
+        """Make this the latest report; returns at once.
+
+        Parameters
+        ----------
+        stage, message
+            What is being done.
+        percent
+            0..100 of the whole run; cut to that range.
+        epoch, epochs
+            Epochs done and in all.
+        remaining_seconds
+            Estimated time to the end of the run.
+        history
+            All epochs so far; thinned out here.
+        """
+        made = ProgressReport(
+            kind=self._kind,
+            uid=self._uid,
+            attempt=self._attempt,
+            stage=stage,
+            percent=max(0, min(100, int(percent))),
+            message=message[:512],
+            epoch=epoch,
+            epochs=epochs,
+            estimated_remaining_seconds=(
+                None if remaining_seconds is None else max(0, round(remaining_seconds))
+            ),
+            history=thinned(history, _HISTORY_LIMIT),
+        )
+        with self._wake:
+            self._latest = made
+            self._wake.notify()
+
+    def _work(self) -> None:
+        assert self._target is not None  # noqa: S101 -- the thread starts with a target only
+        with requests.Session() as session:
+            # Neither a proxy nor a .netrc of the environment has a say between pod and operator.
+            session.trust_env = False
+            while True:
+                with self._wake:
+                    self._wake.wait_for(lambda: self._over or self._latest is not None)
+                    report, self._latest = self._latest, None
+                    over = self._over
+                if report is not None:
+                    self._send(session, self._target, report)
+                if over:
+                    return
+                self._pause(self._target.interval_seconds)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the run ends meanwhile: its last report is not held back."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._over, timeout=seconds)
+
+    def _send(
+        self, session: requests.Session, target: ProgressTarget, report: ProgressReport
+    ) -> None:
+        try:
+            token = Path(target.token_path).read_text().strip()
+            reply = session.post(
+                f"{target.url.rstrip('/')}/v1/progress",
+                json=report.to_wire(),
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=_TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+            problem = None if reply.ok else f"the operator answered {reply.status_code}"
+        except (OSError, ValueError) as error:
+            # requests' own exceptions are OSErrors. Their texts may quote headers: name the type.
+            problem = type(error).__name__
+        if problem and not self._failing:
+            _log.warning("progress cannot be reported (%s); the run goes on without", problem)
+        self._failing = problem is not None
+
+
+def thinned(items: Sequence[T], limit: int) -> tuple[T, ...]:
+    """At most `limit` items, evenly spread, the first and the last among them."""
+    if len(items) <= limit:
+        return tuple(items)
+    step = (len(items) - 1) / (limit - 1)
+    return tuple(items[round(index * step)] for index in range(limit))
+
+
+class Ticker:
+    """Says now and then how far a loop is, as plain lines for logs."""
+
+    def __init__(self, what: str, total: int, *, every_seconds: float = 5.0) -> None:
+        self._what, self._total, self._every = what, total, every_seconds
+        self._next = time.monotonic() + every_seconds
+
+    def at(self, done: int) -> None:
+        """Log `done` of `total`, if the last line was long enough ago or this is the end."""
+        if done >= self._total or time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every
+            percent = 100 * done // max(1, self._total)
+            _log.info("%s: %d of %d (%d%%)", self._what, done, self._total, percent)

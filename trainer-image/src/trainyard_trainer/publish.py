@@ -1,0 +1,192 @@
+"""Putting a finished run into the store: files first, the manifest last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainyard.api.manifest import (
+    MANIFEST_NAME,
+    ArtefactManifest,
+    ArtefactRole,
+    SplitMetrics,
+    StoredFile,
+)
+from trainyard.api.report import LastWords
+from trainyard.api.run import RunFile
+from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
+from trainyard_trainer.engines.base import SplitResult
+from trainyard_trainer.faults import ArtefactUploadFailed
+
+WEIGHTS = "model.pth"
+CONFIG = "config.yaml"
+ARCHIVE = "model.zip"
+METRICS = "metrics.json"
+EPOCHS = "metrics.jsonl"
+PREDICTIONS = "predictions.png"
+LOG = "train.log"
+
+ROLES = {
+    ArtefactRole.WEIGHTS: WEIGHTS,
+    ArtefactRole.CONFIG: CONFIG,
+    ArtefactRole.ARCHIVE: ARCHIVE,
+    ArtefactRole.METRICS: METRICS,
+    ArtefactRole.LOG: LOG,
+}
+
+# The date of every member, so that the same files give the same archive.
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+_log = logging.getLogger("trainyard")
+
+
+def write_archive(path: Path, members: Sequence[Path]) -> None:
+    """A zip of files; the same files give the same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for member in members:
+            archive.writestr(zipfile.ZipInfo(member.name, _ZIP_DATE), member.read_bytes())
+
+
+def write_metrics(
+    path: Path, primary: str, best_epoch: int, epochs: int, results: dict[str, SplitResult]
+) -> None:
+    """metrics.json: all metrics on dev and test, as a whole and by class."""
+    document: dict[str, Any] = {
+        "apiVersion": "trainyard.dev/v1alpha1",
+        "kind": "RunMetrics",
+        "primaryMetric": primary,
+        "bestEpoch": best_epoch,
+        "epochsTrained": epochs,
+    }
+    for split, result in results.items():
+        document[split] = {
+            "samples": result.samples,
+            "metrics": result.metrics,
+            "classes": [
+                {
+                    "attribute": entry.output.attribute,
+                    "value": entry.output.value,
+                    "annotations": entry.samples,
+                    "metrics": entry.metrics,
+                }
+                for entry in result.classes
+            ],
+        }
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def split_metrics(result: SplitResult) -> SplitMetrics:
+    """The short form for manifest and config."""
+    return SplitMetrics(
+        metrics={name: round(value, 6) for name, value in result.metrics.items()},
+        samples=result.samples,
+    )
+
+
+def already_published(store: Store, run: RunFile) -> LastWords | None:
+    """The last words of this very run, if it is in the store already.
+
+    That is so, for example, when the reply to the last request of an earlier container was lost.
+
+    Raises
+    ------
+    ArtefactUploadFailed
+        If another run is there.
+    """
+    uri = join(run.output, MANIFEST_NAME)
+    try:
+        data = store.read_bytes(uri)
+    except ObjectNotFound:
+        return None
+    try:
+        manifest = ArtefactManifest.model_validate_json(data)
+    except ValidationError:
+        manifest = None
+    if manifest is None or manifest.run_digest != run.digest:
+        raise ArtefactUploadFailed(f"{uri} is the manifest of another run: give another output")
+    return _last_words(run, data, manifest)
+
+
+def publish(
+    store: Store,
+    run: RunFile,
+    files: Sequence[Path],
+    primary: str,
+    results: dict[str, SplitResult],
+    epochs: int,
+) -> LastWords:
+    """Upload the files, then the manifest.
+
+    Parameters
+    ----------
+    store, run
+        Where to, and what the run was.
+    files
+        All artefacts; train.log last, for nothing is added to it afterwards.
+    primary
+        Name of the primary metric.
+    results
+        By split: dev and perhaps test.
+    epochs
+        Epochs trained.
+
+    Raises
+    ------
+    ArtefactUploadFailed
+        If the store does not take a file, or another run is there.
+    """
+    try:
+        stored: list[StoredFile] = [
+            store.upload(path, join(run.output, path.name)) for path in files
+        ]
+        manifest = ArtefactManifest(
+            uid=run.uid,
+            attempt=run.attempt,
+            run_digest=run.digest,
+            fingerprint=run.fingerprint,
+            files=tuple(stored),
+            roles=ROLES,
+            primary_metric=primary,
+            dev=split_metrics(results["dev"]),
+            test=split_metrics(results["test"]) if "test" in results else None,
+            epochs_trained=epochs,
+            created_at=datetime.now(UTC),
+        )
+        document = json.dumps(manifest.to_wire(), indent=2, ensure_ascii=False).encode()
+        store.write_bytes(join(run.output, MANIFEST_NAME), document, if_absent=True)
+    except PreconditionFailed:
+        raise ArtefactUploadFailed(
+            f"{join(run.output, MANIFEST_NAME)} was written by another run meanwhile"
+        ) from None
+    except StoreError as error:
+        raise ArtefactUploadFailed(f"the artefacts could not be stored: {error}") from None
+    return _last_words(run, document, manifest)
+
+
+def upload_log(store: Store, run: RunFile, path: Path) -> None:
+    """Keep the log of a failed run, if the store answers; a finished run's log is left alone."""
+    try:
+        if store.stat(join(run.output, MANIFEST_NAME)) is None:
+            store.upload(path, join(run.output, LOG))
+    except (StoreError, OSError) as error:
+        _log.warning("the log cannot be stored: %s", error)
+
+
+def _last_words(run: RunFile, document: bytes, manifest: ArtefactManifest) -> LastWords:
+    name = manifest.primary_metric
+    value = (manifest.test or manifest.dev).metrics.get(name, 0.0)
+    split = "test" if manifest.test else "dev"
+    return LastWords(
+        reason="Succeeded",
+        message=f"{name} {value:.4f} on {split}, {manifest.epochs_trained} epochs",
+        manifest_sha256=hashlib.sha256(document).hexdigest(),
+        location=run.output,
+    )

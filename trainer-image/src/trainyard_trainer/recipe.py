@@ -1,0 +1,324 @@
+"""One run, as five steps: prepare, train, evaluate, export, publish."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainyard.api.report import EpochReport, LastWords, Stage
+from trainyard.api.run import RunFile, SnapshotRef
+from trainyard.stores import Store
+from trainyard_trainer import model, picture, publish
+from trainyard_trainer.config import CapabilityNote, DatasetNote, Lineage, MetricsNote, ModelConfig
+from trainyard_trainer.data.prepare import Prepared, prepare
+from trainyard_trainer.engines import engine_for
+from trainyard_trainer.engines.augment import resolve
+from trainyard_trainer.engines.base import SplitResult, Trained, TrainSettings, Watcher
+from trainyard_trainer.estimate import Estimate
+from trainyard_trainer.faults import InvalidRunFile
+from trainyard_trainer.machine import cpu_count, cpus_of
+from trainyard_trainer.progress import Reporter, Ticker
+
+if TYPE_CHECKING:
+    from trainyard_trainer.engines.yolo import YoloEngine
+
+_log = logging.getLogger("trainyard")
+
+
+def execute(run: RunFile, store: Store, reporter: Reporter, folder: Path, device: str) -> LastWords:
+    """Train the model that `run` describes and publish it.
+
+    Parameters
+    ----------
+    run
+        What to do.
+    store
+        Where the snapshots are and the artefacts go.
+    reporter
+        Told how far it is.
+    folder
+        An empty folder for everything in between.
+    device
+        `cpu` or `0`.
+    """
+    if (done := publish.already_published(store, run)) is not None:
+        _log.info("this run is in the store already: %s", run.output)
+        return done
+    recipe = Recipe(run, store, reporter, folder, device)
+    prepared = recipe.prepare()
+    trained = recipe.train(prepared)
+    results = recipe.evaluate(prepared, trained)
+    files = recipe.export(prepared, trained, results)
+    return recipe.publish(files, trained, results)
+
+
+@dataclass
+class Recipe:
+    """The five steps; each takes what those before it made."""
+
+    run: RunFile
+    store: Store
+    reporter: Reporter
+    folder: Path
+    device: str
+
+    def __post_init__(self) -> None:
+        template = self.run.template
+        self._engine: YoloEngine = engine_for(template.engine)
+        self._settings = settings_of(self.run, self._engine, self.device)
+        self._estimate = Estimate(time.monotonic(), template.hyperparameters.epochs)
+        self._history: list[EpochReport] = []
+        self._out = self.folder / "artefacts"
+        self._out.mkdir(parents=True, exist_ok=True)
+
+    def prepare(self) -> Prepared:
+        """Fetch the snapshots and lay them out as the engine wants them."""
+        _log.info("prepare: fetching the datasets")
+        ticker: Ticker | None = None
+
+        def progress(done: int, total: int) -> None:
+            nonlocal ticker
+            ticker = ticker or Ticker("unpacking images", total)
+            ticker.at(done)
+            self._say(Stage.PREPARE, f"unpacked {done} of {total} images", prepared=done / total)
+
+        self._say(Stage.PREPARE, "fetching the datasets", prepared=0.0)
+        return prepare(
+            self.store,
+            self.run.datasets,
+            self.run.capability.outputs,
+            self._engine,
+            self.folder / "data",
+            progress,
+        )
+
+    def train(self, prepared: Prepared) -> Trained:
+        """Train from scratch; afterwards the best epoch's tensors are in memory."""
+        hyper, settings = self.run.template.hyperparameters, self._settings
+        _log.info(
+            "train: %s, %d epochs, batches of %d, %d pixels, on %s with %d threads; %s",
+            settings.architecture,
+            hyper.epochs,
+            hyper.batch_size,
+            hyper.image_size,
+            "the CPU" if self.device == "cpu" else "the GPU",
+            settings.threads,
+            settings.variation,
+        )
+        with (self._out / publish.EPOCHS).open("w", encoding="utf-8") as lines:
+
+            def started(steps: int) -> None:
+                self._estimate.training_started(time.monotonic(), steps)
+                self._say(Stage.TRAIN, "training")
+
+            def step() -> None:
+                self._estimate.step()
+                self._say(Stage.TRAIN, f"epoch {len(self._history) + 1} of {hyper.epochs}")
+
+            def epoch(report: EpochReport) -> None:
+                self._estimate.epoch(time.monotonic())
+                self._history.append(report)
+                lines.write(json.dumps(report.to_wire()) + "\n")
+                lines.flush()
+                self._log_epoch(report)
+                self._say(Stage.TRAIN, f"epoch {report.epoch} of {hyper.epochs} done")
+
+            self._say(Stage.TRAIN, "setting up")
+            trained = self._engine.train(
+                settings,
+                prepared.layout.data,
+                self.folder / "engine",
+                Watcher(started, step, epoch),
+            )
+        self._estimate.training_ended()
+        stopped = "" if trained.epochs == hyper.epochs else " (stopped early)"
+        _log.info("train: %d epochs%s, best %d", trained.epochs, stopped, trained.best_epoch)
+        return trained
+
+    def evaluate(self, prepared: Prepared, trained: Trained) -> dict[str, SplitResult]:
+        """Metrics of the best epoch on dev and, once, on test."""
+        self._say(Stage.EVALUATE, "evaluating the best epoch")
+        hyper = self._settings.hyperparameters.model_copy(update={"image_size": trained.image_size})
+        settings = replace(self._settings, hyperparameters=hyper)
+        built = self._engine.build(trained.architecture, len(settings.classes), trained.state)
+        results = {}
+        for split, name in (("dev", "val"), ("test", "test")):
+            if name in prepared.layout.counts:
+                results[split] = self._engine.evaluate(
+                    built, prepared.layout.data, name, settings, self.folder / "engine" / name
+                )
+                words = ", ".join(f"{k} {v:.4f}" for k, v in results[split].metrics.items())
+                _log.info("evaluate: %s: %s", split, words)
+        return results
+
+    def export(
+        self, prepared: Prepared, trained: Trained, results: dict[str, SplitResult]
+    ) -> list[Path]:
+        """Write the model, its description, its archive, the metrics and the picture."""
+        self._say(Stage.EXPORT, "writing the model")
+        config = self._describe(trained, results)
+        weights, described = self._out / publish.WEIGHTS, self._out / publish.CONFIG
+        model.save(weights, trained.state, config)
+        model.write_config(described, config)
+        archive = self._out / publish.ARCHIVE
+        publish.write_archive(archive, [weights, described])
+        metrics = self._out / publish.METRICS
+        publish.write_metrics(
+            metrics, self._settings.primary_metric, trained.best_epoch, trained.epochs, results
+        )
+        pictured = self._draw(prepared, model.load(weights, described))
+        _log.info("export: %s of %.1f MB", weights.name, weights.stat().st_size / 1e6)
+        return [weights, described, archive, metrics, self._out / publish.EPOCHS, pictured]
+
+    def publish(
+        self, files: list[Path], trained: Trained, results: dict[str, SplitResult]
+    ) -> LastWords:
+        """Upload everything, the manifest last."""
+        self._say(Stage.PUBLISH, "uploading the artefacts")
+        _log.info("publish: %d files to %s", len(files) + 1, self.run.output)
+        words = publish.publish(
+            self.store,
+            self.run,
+            [*files, self.folder / publish.LOG],
+            self._settings.primary_metric,
+            results,
+            trained.epochs,
+        )
+        self.reporter.report(
+            Stage.PUBLISH,
+            100,
+            "published",
+            epoch=trained.epochs,
+            epochs=trained.epochs,
+            remaining_seconds=0,
+            history=self._history,
+        )
+        return words
+
+    def _describe(self, trained: Trained, results: dict[str, SplitResult]) -> ModelConfig:
+        run, settings = self.run, self._settings
+        parameters = run.capability.parameters
+
+        def notes(references: tuple[SnapshotRef, ...]) -> tuple[DatasetNote, ...]:
+            return tuple(DatasetNote(name=x.name, digest=x.digest) for x in references)
+
+        return ModelConfig(
+            engine=run.template.engine,
+            architecture=settings.architecture,
+            model=trained.architecture,
+            classes=settings.classes,
+            input=self._engine.input_rule(trained.image_size),
+            thresholds=self._engine.thresholds(
+                parameters.confidence if parameters else None,
+                parameters.iou if parameters else None,
+                settings.iou,
+            ),
+            capability=CapabilityNote(
+                name=run.capability_name,
+                type=run.capability.type,
+                geometry=run.capability.geometry,
+            ),
+            metrics=MetricsNote(
+                primary=settings.primary_metric,
+                best_epoch=trained.best_epoch,
+                dev=publish.split_metrics(results["dev"]),
+                test=publish.split_metrics(results["test"]) if "test" in results else None,
+            ),
+            lineage=Lineage(
+                process=run.name,
+                namespace=run.namespace,
+                uid=run.uid,
+                attempt=run.attempt,
+                template=run.template_name,
+                fingerprint=run.fingerprint,
+                train=notes(run.datasets.train),
+                dev=notes(run.datasets.dev),
+                test=notes(run.datasets.test),
+                software={
+                    "python": platform.python_version(),
+                    "torch": version("torch"),
+                    "ultralytics": version("ultralytics-opencv-headless"),
+                },
+            ),
+        )
+
+    def _draw(self, prepared: Prepared, predictor: model.Predictor) -> Path:
+        """Spread over the held-out images, so that one source does not fill the picture."""
+        held = prepared.held_out
+        step = max(1, len(held) // picture.MAX_IMAGES)
+        shown = [
+            picture.Shown(entry.path, entry.labels, tuple(predictor.predict_file(entry.path)))
+            for entry in held[::step][: picture.MAX_IMAGES]
+        ]
+        path = self._out / publish.PREDICTIONS
+        title = f"{self.run.name}: predictions beside labels, images of {prepared.held_out_split}"
+        picture.draw(shown, title, path)
+        return path
+
+    def _log_epoch(self, report: EpochReport) -> None:
+        left = self._estimate.remaining(time.monotonic())
+        _log.info(
+            "epoch %d of %d: train loss %s, %s, %.1f s, about %s s left",
+            report.epoch,
+            self.run.template.hyperparameters.epochs,
+            "not finite" if report.train_loss is None else f"{report.train_loss:.4f}",
+            ", ".join(f"{name} {value:.4f}" for name, value in report.metrics.items()),
+            report.seconds or 0.0,
+            "?" if left is None else round(left),
+        )
+
+    def _say(self, stage: Stage, message: str, *, prepared: float | None = None) -> None:
+        now = time.monotonic()
+        percent = (
+            self._estimate.percent(now) if prepared is None else self._estimate.preparing(prepared)
+        )
+        self.reporter.report(
+            stage,
+            percent,
+            message,
+            epoch=len(self._history),
+            epochs=self.run.template.hyperparameters.epochs,
+            remaining_seconds=self._estimate.remaining(now),
+            history=self._history,
+        )
+
+
+def settings_of(run: RunFile, engine: YoloEngine, device: str) -> TrainSettings:
+    """What the engine is told.
+
+    Raises
+    ------
+    InvalidRunFile
+        If the template names an architecture or a metric that the engine does not have.
+    """
+    template = run.template
+    architecture = template.base_model.architecture
+    if architecture is None:
+        raise InvalidRunFile("baseModel: only an architecture is supported yet")
+    engine.check_architecture(architecture)
+    primary = template.evaluation.primary_metric or engine.default_metric
+    if primary not in engine.metrics:
+        raise InvalidRunFile(
+            f"evaluation.primaryMetric: the engine {engine.kind.value} has no metric {primary!r}; "
+            f"use one of {', '.join(engine.metrics)}"
+        )
+    threads = cpu_count(cpus_of(template.resources.cpu))
+    workers = template.hyperparameters.workers
+    return TrainSettings(
+        architecture=architecture,
+        classes=run.capability.outputs,
+        hyperparameters=template.hyperparameters,
+        variation=resolve(template.augmentation),
+        device=device,
+        threads=threads,
+        workers=threads if workers is None else workers,
+        primary_metric=primary,
+        confidence=template.evaluation.confidence_threshold,
+        iou=template.evaluation.iou_threshold,
+    )
