@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import subprocess
 from collections.abc import Sequence
@@ -137,7 +138,9 @@ class World:
         }
         return self.api.create(type_, body, self.namespace)
 
-    def capability(self, name: str = "animals", classes: Sequence[str] = CLASSES, **spec: Any) -> None:
+    def capability(
+        self, name: str = "animals", classes: Sequence[str] = CLASSES, **spec: Any
+    ) -> None:
         """Apply a Capability of whole-image classes."""
         outputs = [
             {"attribute": "class", "value": value, "position": position}
@@ -225,9 +228,9 @@ class World:
 
         def probe() -> Json | None:
             status = self.status(name, type_)
-            if status.get("phase") in ("Succeeded", "Failed", "Ready") and phase != status["phase"]:
-                told = self.explain(name, type_)
-                raise AssertionError(f"{type_.kind} {name} is {status['phase']}, not {phase}: {told}")
+            ended = status.get("phase") in ("Succeeded", "Failed", "Ready")
+            if ended and phase != status["phase"]:
+                raise AssertionError(f"{name} is not {phase}: {self.explain(name, type_)}")
             return status if status.get("phase") == phase else None
 
         return eventually(
@@ -313,10 +316,28 @@ class World:
         """Change a node, the first one by default."""
         self.api.merge_patch(NODE, node or self.node, patch)
 
+    def row(self, type_: ResourceType, name: str) -> dict[str, str]:
+        """The columns of `kubectl get -o wide`, as the API server prints them."""
+        path = type_.path(self.namespace, name)
+        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        client = self.api._client
+        prepared = client.param_serialize(
+            "GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"]
+        )
+        response = client.call_api(*prepared, _request_timeout=(5, 10))
+        table = json.loads(response.read())
+        titles = [column["name"].upper() for column in table["columnDefinitions"]]
+        return dict(zip(titles, (str(cell) for cell in table["rows"][0]["cells"]), strict=True))
+
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         """Output of the real kubectl in the namespace."""
         done = subprocess.run(
-            [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", "-n", self.namespace, *arguments],
+            [
+                self.kubectl_program,
+                f"--kubeconfig={self.kubeconfig}",
+                f"--namespace={self.namespace}",
+                *arguments,
+            ],
             capture_output=True,
             text=True,
             timeout=90,
