@@ -30,7 +30,7 @@ def test_a_single_line_require_is_read_too() -> None:
 
 
 def test_a_replace_line_is_no_requirement() -> None:
-    with pytest.raises(LocalClusterError, match="does not require k8s.io/api"):
+    with pytest.raises(LocalClusterError, match=r"does not require k8s\.io/api"):
         components.required_version(GO_MOD, "k8s.io/api")
 
 

@@ -61,6 +61,8 @@ def test_a_process_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
 
 def test_a_recycled_pid_is_neither_taken_for_ours_nor_killed(service: Service) -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
+        # The kernel counts starts in hundredths of a second; a pid is recycled later than that.
+        time.sleep(0.05)
         processes.start(service)
         ours = pid_of(service)
         record = json.loads(service.record.read_text())
@@ -98,7 +100,9 @@ def test_changed_configuration_restarts_a_service(tmp_path: Path) -> None:
 
 
 def test_waiting_ends_at_once_with_the_last_line_of_a_service_that_ended(tmp_path: Path) -> None:
-    failing = Service("failing", ("/bin/sh", "-c", "echo no such flag; exit 1"), tmp_path)
+    failing = Service(
+        "failing", ("/bin/sh", "-c", "echo no such flag; sleep 0.2; exit 1"), tmp_path
+    )
     processes.start(failing)
     start = time.monotonic()
 
