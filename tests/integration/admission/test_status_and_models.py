@@ -43,6 +43,16 @@ def test_model_is_accepted(server: Server, row: Accepted) -> None:
 @table(
     [
         Refusal("no classes", changed(MODEL, classes=[]), "should have at least 1 items"),
+        Refusal(
+            "a digest that is none",
+            changed(MODEL, artefacts__weights={"uri": "s3://a/b", "sha256": "abc", "sizeBytes": 1}),
+            "a SHA-256 digest has 64 lower-case hexadecimal digits",
+        ),
+        Refusal(
+            "a control character in a lineage",
+            changed(MODEL, lineage={"node": "gpu\x1b[2J"}),
+            "control characters and characters that reorder text are not allowed",
+        ),
         Refusal("no files", changed(MODEL, artefacts={}), "location: Required value"),
     ]
 )

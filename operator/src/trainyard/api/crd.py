@@ -1,7 +1,7 @@
 """The CustomResourceDefinitions, generated from the kinds.
 
-``python -m trainyard.api.crd`` writes ``crds/*.yaml`` and the chart's copy of them; with
-``--check`` it writes nothing and exits 1 when a file differs from the kinds.
+``python -m trainyard.api.crd`` writes ``crds/*.yaml``, the chart's copy of them and
+``docs/api.md``; with ``--check`` it writes nothing and exits 1 when a file differs from the kinds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from trainyard.api.dataset import Dataset
 from trainyard.api.meta import GROUP, VERSION, Json, Resource
 from trainyard.api.model import TrainedModel
 from trainyard.api.process import TrainingProcess
+from trainyard.api.reference import reference
 from trainyard.api.schema import folded, structural_schema
 from trainyard.api.template import TrainingTemplate
 
 CATEGORY = "trainyard"
 # The chart carries its own copy: Helm packs nothing from outside of the chart's folder.
-FOLDERS = (Path("crds"), Path("helm/trainyard/files/crds"))
-_FOLDERS_HELP = f"default: {' and '.join(map(str, FOLDERS))}, from the repository's root"
+FOLDERS = ("crds", "helm/trainyard/files/crds")
+REFERENCE = "docs/api.md"
 HEADER = "# Generated from trainyard.api by `python -m trainyard.api.crd`: do not edit.\n"
 
 
@@ -182,7 +183,8 @@ def crd(kind: Kind) -> Json:
         "x-kubernetes-validations": [
             rule(
                 "size(self.metadata.name) <= 63",
-                "metadata.name has more than 63 characters: names become labels, choose a shorter one",
+                "metadata.name has more than 63 characters: names become labels, "
+                "choose a shorter one",
             ),
             rule(
                 "!self.metadata.name.contains('.')",
@@ -220,39 +222,50 @@ def crd(kind: Kind) -> Json:
     }
 
 
-def crd_files() -> dict[str, str]:
-    """File name to text of all files under ``crds/``."""
+def generated_files() -> dict[str, str]:
+    """All generated files: path below the repository's root to text."""
+    definitions = {kind.plural: crd(kind) for kind in KINDS}
+    texts = {
+        f"{plural}.yaml": HEADER
+        + yaml.safe_dump(definition, sort_keys=True, width=100, allow_unicode=True)
+        for plural, definition in definitions.items()
+    }
     return {
-        f"{kind.plural}.yaml": HEADER
-        + yaml.safe_dump(crd(kind), sort_keys=True, width=100, allow_unicode=True)
-        for kind in KINDS
+        **{f"{folder}/{name}": text for folder in FOLDERS for name, text in texts.items()},
+        REFERENCE: reference(tuple(definitions.values())),
     }
 
 
-def differing(folder: Path) -> list[str]:
-    """Names of the files in `folder` that are missing, stale or left over, sorted."""
-    wanted = crd_files()
-    present = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")}
+def differing(root: Path) -> list[str]:
+    """Paths below `root` that are missing, stale or left over, sorted."""
+    wanted = generated_files()
+    paths = {root / path for path in wanted}
+    paths |= {path for folder in FOLDERS for path in (root / folder).glob("*.yaml")}
+    present = {
+        path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
+        for path in paths
+        if path.is_file()
+    }
     return sorted(
-        name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name)
+        path for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path)
     )
 
 
-def write(folder: Path) -> list[str]:
-    """Make `folder` hold the CRDs and no other YAML file; names of the files that changed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = crd_files()
-    changed = differing(folder)
-    for name in changed:
-        if name in files:
-            (folder / name).write_text(files[name], encoding="utf-8")
+def write(root: Path) -> list[str]:
+    """Make the generated files below `root` what they should be; paths of those that changed."""
+    files = generated_files()
+    changed = differing(root)
+    for path in changed:
+        if path in files:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(files[path], encoding="utf-8")
         else:
-            (folder / name).unlink()
+            (root / path).unlink()
     return changed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the CRDs, or say whether the files are those of the kinds.
+    """Write the generated files, or say whether they are those of the kinds.
 
     Parameters
     ----------
@@ -265,23 +278,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 1 when ``--check`` found a difference, else 0.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m trainyard.api.crd", description="Generate the CRDs from the kinds."
+        prog="python -m trainyard.api.crd",
+        description="Generate the CRDs and their reference from the kinds.",
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if different")
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help=_FOLDERS_HELP)
+    parser.add_argument("--root", type=Path, default=Path(), help="the repository; default: here")
     options = parser.parse_args(arguments)
-    stale = 0
-    for folder in options.folders or FOLDERS:
-        names = differing(folder) if options.check else write(folder)
-        stale += len(names)
-        if names and options.check:
+    if options.check:
+        stale = differing(options.root)
+        if stale:
             sys.stderr.write(
-                f"{folder}/: {', '.join(names)}: not what the kinds in trainyard.api say: run "
+                f"{', '.join(stale)}: not what the kinds in trainyard.api say: run "
                 "`python -m trainyard.api.crd` and commit the result\n"
             )
-        elif not options.check:
-            sys.stdout.write(f"{folder}/: {len(names)} files changed\n")
-    return 1 if options.check and stale else 0
+        return 1 if stale else 0
+    changed = write(options.root)
+    sys.stdout.write(f"generated files: {', '.join(changed) or 'nothing'} changed\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
-from trainyard.api._base import ApiModel, Text, map_list, rule, rules
+from trainyard.api._base import ApiModel, Line, Name, Text, map_list, rule, rules
 from trainyard.api.capability import TEXT_OF_OUTPUTS, CapabilityType, Output
 from trainyard.api.meta import Condition, Resource
 from trainyard.api.process import Artefacts, MetricSet
@@ -17,13 +17,13 @@ from trainyard.api.template import Engine
 class Lineage(ApiModel):
     """Where the model comes from."""
 
-    process: str | None = None
+    process: Annotated[Line, StringConstraints(max_length=253)] | None = None
     """Name of the TrainingProcess."""
-    process_uid: str | None = None
+    process_uid: Annotated[Line, StringConstraints(max_length=253)] | None = None
     """Its UID."""
-    template: str | None = None
+    template: Annotated[Line, StringConstraints(max_length=253)] | None = None
     """Name of the TrainingTemplate."""
-    node: str | None = None
+    node: Annotated[Line, StringConstraints(max_length=253)] | None = None
     """Where it was trained."""
     finished_at: datetime | None = None
     """When the training ended."""
@@ -39,7 +39,7 @@ class TrainedModelSpec(ApiModel):
     )
     display_name: Text | None = None
     """Name for people."""
-    capability: Annotated[str, Field(max_length=63)]
+    capability: Name
     """Name of the Capability it was trained for."""
     type: CapabilityType
     """The kind of element it is."""
@@ -56,11 +56,11 @@ class TrainedModelSpec(ApiModel):
     """Its outputs in the order of their positions."""
     artefacts: Artefacts
     """Its files."""
-    fingerprint: str | None = None
+    fingerprint: Annotated[Line, StringConstraints(max_length=64)] | None = None
     """SHA-256 over the inputs of the training."""
     lineage: Lineage | None = None
     """Where it comes from."""
-    metric: Annotated[str, Field(max_length=64)] = ""
+    metric: Annotated[Line, StringConstraints(max_length=64)] = ""
     """The primary metric at the end of the training, for the METRIC column."""
 
 

@@ -11,8 +11,10 @@ from pydantic import ConfigDict, Field, StringConstraints, create_model
 from trainyard.api._base import (
     WORD_PATTERN,
     ApiModel,
+    Line,
     Name,
     Says,
+    Sha256,
     atomic_list,
     map_list,
     rule,
@@ -327,9 +329,9 @@ class EvaluationStatus(ApiModel):
 class ArtefactRef(ApiModel):
     """One file in the store."""
 
-    uri: str
+    uri: Annotated[Line, StringConstraints(max_length=2048)]
     """Where it lies, `s3://bucket/key`."""
-    sha256: str
+    sha256: Sha256
     """Its digest, verified by the operator."""
     size_bytes: int
     """Its size."""
@@ -338,18 +340,18 @@ class ArtefactRef(ApiModel):
 class Artefacts(ApiModel):
     """The finished model's files."""
 
-    location: str
+    location: Annotated[Line, StringConstraints(max_length=2048)]
     """The folder they lie in."""
     weights: ArtefactRef | None = None
-    """model.pth: tensors and JSON, loads with weights_only=True."""
+    """`model.pth`: tensors and JSON, loads with weights_only=True."""
     config: ArtefactRef | None = None
-    """config.yaml: all that is needed to rebuild the model and interpret its outputs."""
+    """`config.yaml`: all that is needed to rebuild the model and interpret its outputs."""
     archive: ArtefactRef | None = None
     """Both of them in one zip file."""
     onnx: ArtefactRef | None = None
     """The model in ONNX."""
     metrics: ArtefactRef | None = None
-    """metrics.json."""
+    """`metrics.json`: all final numbers."""
     curves: ArtefactRef | None = None
     """A picture of the learning curves."""
     log: ArtefactRef | None = None
