@@ -155,9 +155,10 @@ class Demo:
             model = self.output / name
             command = (
                 *(str(checks.trainer_python(self.repository)), "-m", "trainyard_trainer"),
-                *("predict", "--model", str(model)),
+                *("predict", "--weights", str(model / "model.pth")),
+                *("--config", str(model / "config.yaml")),
                 *("--data", str(data.folder / example / "test")),
-                *("--output", str(model / "predictions.png")),
+                *("--out", str(model / "predictions.png")),
             )
             self.programs.run(command, self.say)
 

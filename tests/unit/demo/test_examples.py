@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from trainyard.api.capability import Capability
-from trainyard.api.dataset import DataFormat, Dataset
+from trainyard.api.dataset import Dataset
 from trainyard.api.process import TrainingProcess
 from trainyard.api.template import TrainingTemplate
 from trainyard.decide.resolve import resolve_template
@@ -78,5 +78,5 @@ def test_labels_of_the_data_are_the_values_of_the_capabilities() -> None:
     for name in DATASETS:
         (selection,) = ALL["Dataset"][name].spec.selections
         assert selection.attribute == nucleus.attribute == "class"
-        if selection.format is DataFormat.YOLO:
-            assert selection.class_names[nuclei.CLASS] == nucleus.value
+        assert not selection.class_names
+    assert yaml.safe_load(nuclei.NAMES)["names"] == {nuclei.CLASS: nucleus.value}

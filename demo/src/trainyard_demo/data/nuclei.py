@@ -17,7 +17,9 @@ TILE = 128
 MIN_VISIBLE = 0.3
 """A nucleus that the tile's edge cuts is labelled if at least this part of its area is inside."""
 CLASS = 0
-"""Index of the only class, nucleus."""
+"""Index of the only class."""
+NAMES = "names: {0: nucleus}\n"
+"""data.yaml: the name of each class by its index."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def boxes(mask: npt.NDArray[np.uint16], left: int, top: int) -> list[Box]:
 
 
 def write(image_source: Path, mask_source: Path, folder: Path) -> Iterator[Path]:
-    """Write `<split>/images/<tile>.png` and `<split>/labels/<tile>.txt` below `folder`.
+    """Write images/, labels/ and data.yaml of each split below `folder`.
 
     Parameters
     ----------
@@ -122,6 +124,9 @@ def write(image_source: Path, mask_source: Path, folder: Path) -> Iterator[Path]
     for split, area in SPLITS.items():
         for kind in ("images", "labels"):
             (folder / split / kind).mkdir(parents=True, exist_ok=True)
+        names = folder / split / "data.yaml"
+        names.write_text(NAMES)
+        yield names
         for left, top in area.tiles():
             name = f"x{left:03d}-y{top:03d}"
             path = folder / split / "images" / f"{name}.png"
