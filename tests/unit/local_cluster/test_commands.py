@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_without_a_terminal_progress_is_plain_lines_on_standard_error(
 ) -> None:
     monkeypatch.setattr(progress, "REPEAT_S", 0.02)
     with Reporter().step("building [etcd]", 60):
-        progress.time.sleep(0.1)
+        time.sleep(0.1)
 
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -1,4 +1,5 @@
 import datetime as dt
+import http.server
 import ssl
 import threading
 from pathlib import Path
@@ -13,6 +14,11 @@ from trainyard_local.pki import Authority
 from trainyard_local.web import Identity, ask
 
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
 
 
 @pytest.fixture
@@ -67,17 +73,14 @@ def test_keys_are_readable_by_their_owner_only(authority: Authority) -> None:
 
 
 def test_a_server_and_a_client_of_it_trust_one_another(authority: Authority) -> None:
-    import http.server
-
     server = authority.server("s", ["127.0.0.1"])
     client = authority.client("c", "someone")
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as web:
+    with http.server.HTTPServer(("127.0.0.1", 0), Silent) as web:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(server.certificate, server.key)
         context.load_verify_locations(authority.pair.certificate)
         context.verify_mode = ssl.CERT_REQUIRED
         web.socket = context.wrap_socket(web.socket, server_side=True)
-        web.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[method-assign]
         threading.Thread(target=web.serve_forever, daemon=True).start()
         url = f"https://127.0.0.1:{web.server_port}/no-such-file"
 
