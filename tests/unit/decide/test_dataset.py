@@ -1,0 +1,210 @@
+"""The life of a Dataset: draft, snapshot Job, Ready or Failed for good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.builders import JOB as TRAINING_JOB
+from tests.unit.builders import (
+    NOW,
+    STORE_ROOT,
+    after,
+    dataset,
+    dataset_facts,
+    last_words,
+    report,
+    snapshot_manifest,
+)
+from tests.unit.builders import POD as TRAINING_POD
+from trainyard.api.dataset import DatasetPhase
+from trainyard.decide.actions import CreateSnapshotJob, Decision, Happening
+from trainyard.decide.dataset import POLL, decide_dataset, snapshot_root
+from trainyard.decide.facts import DatasetFacts, Mismatch, Unavailable
+
+OWNER = dataset().metadata.uid
+JOB = replace(TRAINING_JOB, name="tds-999999998888", owner_uid=OWNER, suspended=False)
+DONE = replace(JOB, complete=True)
+BROKEN = replace(JOB, failed=True, failure="backoff limit")
+POD = replace(TRAINING_POD, phase="Pending", node="")
+COCO = dataset(
+    selections=[{"source": {"s3": {"bucket": "data"}}, "format": "coco"}],
+)
+
+
+def known(**changes: Any) -> DatasetFacts:
+    return dataset_facts(**changes)
+
+
+def ready(decision: Decision[Any]) -> tuple[str, str, str]:
+    (found,) = decision.status.conditions
+    assert found.type == "Ready"
+    return str(found.status), found.reason, found.message
+
+
+# facts -> phase, Ready, whether it looks again by itself
+CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] = {
+    "a draft": (
+        known(dataset=dataset(suspend=True)),
+        DatasetPhase.DRAFT,
+        ("False", "Draft", "a draft: set spec.suspend to false to make the snapshot"),
+        False,
+    ),
+    "a format that does not act yet": (
+        known(dataset=COCO),
+        DatasetPhase.FAILED,
+        (
+            "False",
+            "NotYetSupported",
+            "Dataset train: spec.selections[0].format: coco is not supported yet: remove it",
+        ),
+        False,
+    ),
+    "a missing Secret": (
+        known(secret_present=False),
+        DatasetPhase.PENDING,
+        (
+            "False",
+            "StoreSecretMissing",
+            "waiting for Secret trainyard-store in namespace demo: create it with the keys "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        True,
+    ),
+    "just applied": (
+        known(),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Snapshotting", "the snapshot is being made"),
+        False,
+    ),
+    "the Job's name is taken": (
+        known(job=replace(JOB, owner_uid="x")),
+        DatasetPhase.PENDING,
+        (
+            "False",
+            "JobNameTaken",
+            "Job tds-999999998888 was made by another and has the name that this dataset needs: "
+            "delete it with kubectl delete job tds-999999998888",
+        ),
+        True,
+    ),
+    "the Job runs": (
+        known(job=JOB, pod=replace(POD, phase="Running")),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Snapshotting", "the snapshot is being made"),
+        False,
+    ),
+    "the image cannot be pulled": (
+        known(
+            job=JOB, pod=replace(POD, waiting_reason="ErrImagePull", waiting_message="no such tag")
+        ),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "ImagePullFailed", "the trainer image cannot be had: no such tag"),
+        False,
+    ),
+    "the pod cannot be placed": (
+        known(job=JOB, pod=replace(POD, unschedulable="0/2 nodes are available")),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Unschedulable", "the snapshot's pod cannot be placed: 0/2 nodes are available"),
+        False,
+    ),
+    "the Job failed over bad labels": (
+        known(
+            job=BROKEN,
+            pod=replace(
+                POD, phase="Failed", exit_code=65, last_words=last_words("BadData", "a.txt:3: NaN")
+            ),
+        ),
+        DatasetPhase.FAILED,
+        ("False", "BadData", "a.txt:3: NaN"),
+        False,
+    ),
+    "the snapshot cannot be read yet": (
+        known(job=DONE, snapshot=Unavailable("the store said 503")),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "StoreUnavailable", "the store said 503"),
+        True,
+    ),
+    "the snapshot is not what was reported": (
+        known(job=DONE, snapshot=Mismatch("s3://b/snapshot.json does not exist")),
+        DatasetPhase.FAILED,
+        ("False", "SnapshotFailed", "s3://b/snapshot.json does not exist"),
+        False,
+    ),
+    "the snapshot is verified": (
+        known(job=DONE, snapshot=snapshot_manifest()),
+        DatasetPhase.READY,
+        ("True", "Snapshotted", "100 images, 120 labels"),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("facts", "phase", "condition", "again"), CASES.values(), ids=CASES)
+def test_state(
+    facts: DatasetFacts, phase: DatasetPhase, condition: tuple[str, str, str], again: bool
+) -> None:
+    decision = decide_dataset(facts, NOW)
+    assert decision.status.phase is phase
+    assert ready(decision) == condition
+    assert decision.look_again_at == (NOW + POLL if again else None)
+    assert decision.events == (
+        Happening(condition[1], condition[2], warning=phase is DatasetPhase.FAILED),
+    )
+
+
+@pytest.mark.parametrize("facts", [case[0] for case in CASES.values()], ids=CASES)
+def test_deciding_again_with_the_written_status_changes_nothing(facts: DatasetFacts) -> None:
+    first = decide_dataset(facts, NOW)
+    stored = type(first.status).model_validate(first.status.to_wire())
+    written = facts.dataset.model_copy(update={"status": stored})
+    second = decide_dataset(replace(facts, dataset=written), after(60))
+    assert second.status.to_wire() == first.status.to_wire()
+    assert second.events == ()
+
+
+@pytest.mark.parametrize("phase", [DatasetPhase.READY, DatasetPhase.FAILED])
+@pytest.mark.parametrize("facts", [case[0] for case in CASES.values()], ids=CASES)
+def test_ready_and_failed_never_change(facts: DatasetFacts, phase: DatasetPhase) -> None:
+    status = facts.dataset.status.model_copy(update={"phase": phase})
+    ended = facts.dataset.model_copy(update={"status": status})
+    assert decide_dataset(replace(facts, dataset=ended), NOW) == Decision(status)
+
+
+def test_snapshot_job_is_told_what_to_read_and_where_to_write() -> None:
+    (action,) = decide_dataset(known(), NOW).actions
+    assert isinstance(action, CreateSnapshotJob)
+    action.run.verify("snapshot.yaml")
+    assert action.run.selections == dataset().spec.selections
+    assert action.run.output == snapshot_root(STORE_ROOT, "demo") == "s3://trainyard/datasets/demo"
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "just applied"])
+def test_a_job_is_made_once_and_only_for_what_can_be_read(name: str) -> None:
+    assert decide_dataset(CASES[name][0], NOW).actions == ()
+
+
+def test_ready_dataset_says_what_is_in_it() -> None:
+    status = decide_dataset(known(job=DONE, snapshot=snapshot_manifest()), NOW).status
+    assert status.snapshot is not None and status.display is not None
+    assert status.snapshot.digest == "a" * 64
+    assert (status.display.size, status.display.classes) == ("2.0 KiB", "1")
+    assert status.progress is None
+
+
+def test_progress_of_the_snapshot_is_shown_and_kept_without_a_report() -> None:
+    told = report(kind="snapshot", stage="read", percent=30, message="read 300 of 1000")
+    first = decide_dataset(known(job=JOB, report=told), NOW).status
+    assert first.progress is not None
+    assert (first.progress.percent, first.progress.message) == (30, "read 300 of 1000")
+    kept = known(job=JOB, dataset=dataset().model_copy(update={"status": first}))
+    assert decide_dataset(kept, after(5)).status.progress == first.progress
+
+
+def test_nothing_is_done_for_a_dataset_that_is_being_deleted() -> None:
+    made = dataset()
+    meta = made.metadata.model_copy(update={"deletion_timestamp": NOW})
+    decision = decide_dataset(known(dataset=made.model_copy(update={"metadata": meta})), NOW)
+    assert decision == Decision(made.status)
