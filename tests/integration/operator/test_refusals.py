@@ -1,0 +1,152 @@
+"""What can never run ends Failed with a sentence, and no Job is made for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.world import World
+
+from trainyard.cluster.resources import DATASET, PROCESS, TEMPLATE
+
+Json = dict[str, Any]
+
+
+def _refused(world: World, name: str, reason: str, whole: str = "ValidationFailed") -> str:
+    message = world.fails(name, whole)
+    validated = world.condition(name, "Validated")
+    assert (validated["status"], validated["reason"]) == ("False", reason)
+    assert validated["message"] == message
+    assert world.row(PROCESS, name)["REASON"] == whole
+    assert world.jobs(name) == []
+    assert world.lease() is None
+    return message
+
+
+def test_an_engine_that_does_not_fit_the_capability_is_named_with_those_that_do(
+    world: World,
+) -> None:
+    world.capability()
+    world.template(engine="yolo-det")
+    world.process("cats")
+    assert _refused(world, "cats", "EngineMismatch") == (
+        "TrainingTemplate small has engine yolo-det, which does not train the type "
+        "ImageClassifierElement (Capability animals): use a template with engine yolo-cls"
+    )
+
+
+def test_a_class_without_an_example_in_the_train_data_is_named(world: World) -> None:
+    world.capability(classes=("cat", "dog", "axolotl"))
+    world.template()
+    for name in ("train", "dev"):
+        world.dataset(name)
+    world.process("cats")
+    message = _refused(world, "cats", "ClassesMissing")
+    assert message.startswith(
+        "Capability animals has class=axolotl, of which the train data (train) has no example"
+    )
+
+
+def test_overlapping_splits_are_counted_with_examples_of_both_names(world: World) -> None:
+    world.capability()
+    world.template()
+    shared = {"cat/same.png": b"the same cat", "dog/same.png": b"the same dog"}
+    world.dataset("train", {**shared, "cat/own.png": b"own cat"})
+    world.dataset(
+        "dev", {"cat/renamed.png": b"the same cat", "dog/same.png": b"the same dog", "dog/x": b"x"}
+    )
+    world.process("cats")
+    message = _refused(world, "cats", "SplitsOverlap")
+    assert message.startswith("2 images are in train and in dev (")
+    assert "cat/same.png = cat/renamed.png" in message
+    assert "dog/same.png" in message
+    assert message.endswith("remove them from one of the two, then create a new process")
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        pytest.param({"retry": {"limit": 2}}, "spec.retry", id="retry"),
+        pytest.param(
+            {"notifications": {"email": ["team@example.org"]}}, "spec.notifications", id="email"
+        ),
+        pytest.param(
+            {"activeDeadlineSeconds": 60}, "spec.activeDeadlineSeconds: 60", id="deadline"
+        ),
+        pytest.param({"onExistingRun": "Reuse"}, "spec.onExistingRun: Reuse", id="reuse"),
+    ],
+)
+def test_a_field_that_does_not_act_yet_is_refused_by_name(
+    world: World, spec: Json, field: str
+) -> None:
+    world.process("cats", **spec)
+    message = _refused(world, "cats", "NotYetSupported", "NotYetSupported")
+    assert message == f"TrainingProcess cats: {field} is not supported yet: remove it"
+
+
+def test_a_template_whose_fields_do_not_act_yet_is_refused_by_name(world: World) -> None:
+    world.inputs()
+    world.template("exporting", exports=["onnx"])
+    world.process("cats", template="exporting")
+    message = _refused(world, "cats", "NotYetSupported", "NotYetSupported")
+    assert message == "TrainingTemplate exporting: spec.exports is not supported yet: remove it"
+
+
+def test_an_override_beyond_the_bounds_never_gets_that_far(world: World) -> None:
+    manifest = _manifest(world, {"hyperparameters": {"epochs": 0}})
+    refused = world.kubectl("create", f"--filename={manifest}", check=False)
+    assert "spec.overrides.hyperparameters.epochs" in refused
+    assert "should be greater than or equal to 1" in refused
+
+
+def _manifest(world: World, overrides: Json) -> Path:
+    spec = {
+        "capability": "animals",
+        "template": "small",
+        "datasets": {"train": ["train"], "dev": ["dev"]},
+        "targetNode": world.node,
+        "overrides": overrides,
+    }
+    body = {
+        "apiVersion": "trainyard.dev/v1alpha1",
+        "kind": "TrainingProcess",
+        "metadata": {"name": "cats"},
+        "spec": spec,
+    }
+    path = world.operator.folder / f"{world.namespace}.yaml"
+    path.write_text(yaml.safe_dump(body))
+    return path
+
+
+def test_a_metric_that_is_not_the_engines_is_refused_with_those_that_are(world: World) -> None:
+    world.inputs()
+    world.process("cats", overrides={"evaluation": {"primaryMetric": "mAP50"}})
+    message = _refused(world, "cats", "InvalidOverride")
+    assert "'mAP50' is not a metric of engine yolo-cls: use one of top-1, top-5" in message
+
+
+def test_a_dataset_with_a_field_that_does_not_act_yet_fails_by_name(world: World) -> None:
+    source = {"s3": {"bucket": "trainyard", "prefix": "x"}}
+    world.apply("Dataset", "boxes", {"selections": [{"format": "coco", "source": source}]})
+    world.wait_phase(DATASET, "boxes", "Failed")
+    condition = world.condition("boxes", "Ready", DATASET)
+    assert condition["reason"] == "NotYetSupported"
+    assert condition["message"] == (
+        "Dataset boxes: spec.selections[0].format: coco is not supported yet: remove it"
+    )
+
+
+def test_a_failed_process_stays_failed_when_what_was_wrong_is_mended(world: World) -> None:
+    world.capability()
+    world.template(engine="yolo-det")
+    world.process("cats")
+    before = _refused(world, "cats", "EngineMismatch")
+    world.delete(TEMPLATE, "small")
+    world.template()
+    world.dataset("train")
+    world.dataset("dev")
+    world.process("again")
+    world.succeeds("again")
+    assert world.fails("cats", "ValidationFailed") == before
