@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from trainyard_local import commands, kubeconfig, processes
-from trainyard_local.binaries import Binaries, obtain
+from trainyard_local.binaries import Binaries, expected, obtain
 from trainyard_local.commands import Certificates, Endpoints
+from trainyard_local.paths import cache
 from trainyard_local.pki import Authority
 from trainyard_local.processes import Service
 from trainyard_local.progress import Reporter
@@ -138,6 +139,7 @@ class ControlPlane:
         LocalClusterError
             When a program ends or does not become ready, with its last line and its log.
         """
+        self._obtain()
         self.user_kubeconfig("admin", "trainyard-admin", ["system:masters"])
         etcd, api_server, *others = self.services()
         # On a busy disk an API server gives up on an etcd that does not listen yet.
@@ -194,7 +196,8 @@ class ControlPlane:
     def services(self) -> list[Service]:
         """Its programs in the order of their start: etcd, the API server, the optional ones."""
         certificates = self._certificates()
-        programs = self._programs()
+        # To stop what was started, no program need be there any more.
+        programs = self._binaries or expected(cache(), os.environ)
         made = [
             self._service("etcd", commands.etcd(programs["etcd"], self.data, self.endpoints)),
             self._service(
@@ -211,11 +214,10 @@ class ControlPlane:
             made.append(self._service(name, line, config))
         return made
 
-    def _programs(self) -> Binaries:
+    def _obtain(self) -> None:
         if self._binaries is None:
             names = {"etcd", "kube-apiserver", *(name for name, _, _ in self._optional())}
             self._binaries = obtain(names, self._reporter)
-        return self._binaries
 
     def _certificates(self) -> Certificates:
         first = self.endpoints.service_range.split("/")[0].rsplit(".", 1)[0] + ".1"

@@ -12,8 +12,9 @@ import boto3
 from botocore.config import Config
 
 from trainyard_local import kubeconfig, processes
-from trainyard_local.binaries import Binaries, obtain
+from trainyard_local.binaries import Binaries, expected, obtain
 from trainyard_local.controlplane import free_ports
+from trainyard_local.paths import cache
 from trainyard_local.processes import Service
 from trainyard_local.web import ask
 
@@ -123,6 +124,8 @@ class S3Server:
         LocalClusterError
             When it ends or does not answer.
         """
+        if self._binaries is None:
+            self._binaries = obtain({"versitygw"})
         for part in ("objects", "attributes"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         service = self.service()
@@ -139,10 +142,9 @@ class S3Server:
 
     def service(self) -> Service:
         """The program that serves."""
-        if self._binaries is None:
-            self._binaries = obtain({"versitygw"})
+        programs = self._binaries or expected(cache(), os.environ)
         command = (
-            str(self._binaries["versitygw"]),
+            str(programs["versitygw"]),
             *("--port", self.endpoint_url.removeprefix("http://"), "--region", REGION),
             *("posix", "--sidecar", str(self.folder / "attributes")),
             str(self.folder / "objects"),
