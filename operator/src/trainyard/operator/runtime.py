@@ -158,8 +158,9 @@ class Runtime:
             ready_flag=self._kopf_ready,
             stop_flag=self._stop,
         )
-        if not self._stop.is_set():
-            raise RuntimeError("the watches ended: restarting is the remedy")
+        # kopf takes over the signals of the main thread, so SIGTERM ends it first. Whatever else
+        # ends it is raised by it.
+        self._stop.set()
 
     async def _first_sync(self) -> None:
         delay = 1.0
