@@ -207,12 +207,18 @@ def with_status(known: ProcessFacts, status: TrainingProcessStatus, **changes: A
     return replace(known, process=made, **changes)
 
 
+def joined(**changes: Any) -> ProcessFacts:
+    """Facts of a process that stands in the queue of its node, as a later pass reads them."""
+    known = facts(**changes)
+    return with_status(known, decide_process(known, NOW).status)
+
+
 def attempted(**changes: Any) -> ProcessFacts:
     """Facts in the pass after the attempt was recorded: its suspended Job and run.yaml are there.
 
     `changes` apply on top, for example `job=RUNNING_JOB, lease=LEASE`.
     """
-    first = facts(
+    first = joined(
         **{key: changes[key] for key in ("process", "template", "node") if key in changes}
     )
     decision = decide_process(first, NOW)

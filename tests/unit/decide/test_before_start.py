@@ -20,6 +20,7 @@ from tests.unit.builders import (
     after,
     capability,
     facts,
+    joined,
     process,
     template,
     with_status,
@@ -66,7 +67,7 @@ def test_draft_that_is_started_is_checked() -> None:
     drafted = decide_process(facts(process=process(suspend=True)), NOW).status
     decision = decide_process(facts(process=process(status=drafted)), after(60))
     assert told(decision.status, ConditionType.SUSPENDED)[:2] == ("False", "Started")
-    assert decision.status.phase is ProcessPhase.STARTING
+    assert told(decision.status, ConditionType.VALIDATED)[:2] == ("True", "Valid")
 
 
 def test_what_is_missing_is_waited_for_and_looked_at_again() -> None:
@@ -232,7 +233,7 @@ class TestTooFewGpus:
     def test_do_not_keep_a_run_without_gpus_waiting(self) -> None:
         made = process(overrides={"resources": {"gpus": 0}})
         decision = decide_process(replace(self.KNOWN, process=made), NOW)
-        assert decision.status.phase is ProcessPhase.STARTING
+        assert told(decision.status, ConditionType.NODE_RESERVED)[1] == "WaitingForNode"
 
 
 def test_job_of_another_with_our_name_is_waited_for_and_named() -> None:
@@ -256,8 +257,27 @@ def test_job_that_somebody_unsuspended_before_the_record_is_suspended_again() ->
         assert decide_process(known, NOW).actions == (SuspendJob(RUNNING_JOB),)
 
 
+def test_valid_process_joins_the_queue_before_its_turn_can_come() -> None:
+    decision = decide_process(facts(), NOW)
+    assert decision.actions == ()
+    assert decision.status.phase is ProcessPhase.QUEUED
+    assert told(decision.status, ConditionType.NODE_RESERVED) == (
+        "False",
+        "WaitingForNode",
+        "joining the queue of node gpu-1",
+    )
+    assert decision.look_again_at == NOW
+
+
+def test_of_several_that_become_valid_at_once_the_highest_priority_goes_first() -> None:
+    urgent = replace(RIVAL, priority=5)
+    decision = decide_process(joined(rivals=(urgent,)), after(1))
+    assert decision.actions == ()
+    assert decision.status.queue == QueueStatus(position=2, waiting_for="demo/older")
+
+
 def test_first_in_the_queue_gets_its_suspended_job_and_the_attempt_is_recorded() -> None:
-    decision = decide_process(facts(), after(0.9))
+    decision = decide_process(joined(), after(0.9))
     (action,) = decision.actions
     assert isinstance(action, CreateTrainingJob)
     assert (action.attempt, action.node) == (1, "gpu-1")
@@ -279,6 +299,6 @@ def test_first_in_the_queue_gets_its_suspended_job_and_the_attempt_is_recorded()
 
 
 def test_job_left_by_a_pass_that_was_cut_off_is_asked_for_again() -> None:
-    decision = decide_process(facts(job=JOB), NOW)
+    decision = decide_process(joined(job=JOB), NOW)
     assert [type(item) for item in decision.actions] == [CreateTrainingJob]
     assert len(decision.status.attempts) == 1

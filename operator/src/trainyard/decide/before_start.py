@@ -8,7 +8,7 @@ from trainyard.api.process import Attempt, ProcessPhase, QueueStatus
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide import display
 from trainyard.decide.actions import CreateTrainingJob, SuspendJob
-from trainyard.decide.conditions import find
+from trainyard.decide.conditions import find, is_true
 from trainyard.decide.draft import StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
 from trainyard.decide.node import check_node
@@ -55,7 +55,26 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
     if facts.job is not None and facts.job.owner_uid != process.metadata.uid:
         _name_taken(facts.job, draft)
     elif node_is_free(facts, draft):
-        _create_attempt(facts, draft)
+        if is_true(draft.old.conditions, ConditionType.VALIDATED):
+            _create_attempt(facts, draft)
+        else:
+            _join_queue(facts, draft)
+
+
+def _join_queue(facts: ProcessFacts, draft: StatusDraft) -> None:
+    """Stand in the queue first; whether it is its turn is decided in a pass that read that back.
+
+    Several processes often become valid at once, when their last dataset is ready. Only when each
+    of them stands in the queue can the one with the highest priority be seen to go first.
+    """
+    draft.phase(ProcessPhase.QUEUED, Reason.WAITING_FOR_NODE)
+    draft.condition(
+        ConditionType.NODE_RESERVED,
+        False,
+        Reason.WAITING_FOR_NODE,
+        f"joining the queue of node {facts.process.spec.target_node}",
+    )
+    draft.look_again_at = draft.now
 
 
 def _name_taken(job: JobFacts, draft: StatusDraft) -> None:

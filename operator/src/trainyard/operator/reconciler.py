@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -53,6 +55,7 @@ class Reconciler:
         self._cache = cache
         self._clock = clock
         self._wake = wake
+        self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def reconcile(self, key: Key) -> float | None:
         """Do what is to be done about `key`.
@@ -78,7 +81,10 @@ class Reconciler:
         now = self._clock()
         try:
             if key.kind == PROCESS.kind:
-                return self._process(key.key, raw, now)
+                # One process of a node at a time, so that the next one sees what was decided
+                # about this one. For fairness only: what keeps two off a node is the lock.
+                with self._turns[str((raw.get("spec") or {}).get("targetNode"))]:
+                    return self._process(key.key, raw, self._clock())
             decision = self._decide(key, now)
         except UnreadableObject as error:
             log.warning("%s %s: cannot be read: %s", key.kind, key.key, error)
