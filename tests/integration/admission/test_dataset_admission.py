@@ -72,6 +72,10 @@ def test_dataset_is_accepted(server: Server, row: Accepted) -> None:
                 changed(DATASET, selections=[
                     SELECTION | {"classNames": [f"c{n}" for n in range(2501)]}] * 2),
                 "all selections together name at most 5000 classes"),
+        Refusal("more than 5,000 classes in all filters",
+                changed(DATASET, selections=[
+                    SELECTION | {"filter": {"classes": [f"c{n}" for n in range(2501)]}}] * 2),
+                "the filters of all selections together name at most 5000 classes"),
         Refusal("a limit of zero", with_selection(filter={"limit": 0}),
                 "filter.limit in body should be greater than or equal to 1"),
         Refusal("a time that is none", with_selection(filter={"submittedAfter": "yesterday"}),

@@ -110,6 +110,8 @@ def test_minimal_template_gets_every_default(server: Server) -> None:
         Refusal("weights without a digest",
                 changed(TEMPLATE, baseModel={"weights": {"uri": WEIGHTS["uri"]}}),
                 "spec.baseModel.weights.sha256: Required value"),
+        Refusal("a metric with a space", changed(TEMPLATE, evaluation__primaryMetric="mAP 50"),
+                "the name of a metric has letters, digits and '-' only, such as mAP50-95"),
         Refusal("an image by tag", changed(TEMPLATE, image="trainer:latest"),
                 "an image named by its digest, NAME@sha256:DIGEST"),
         Refusal("two GPUs", changed(TEMPLATE, resources__gpus=2),
