@@ -3,12 +3,11 @@
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from trainyard_local import checks, kubeconfig, mounts, nodeconfig, processes, records
+from trainyard_local import checks, kubeconfig, leftovers, mounts, nodeconfig, processes, records
 from trainyard_local.binaries import Binaries, expected, module_folder, obtain
 from trainyard_local.components import MODULES
 from trainyard_local.controlplane import ControlPlane
@@ -59,7 +58,7 @@ class Cluster:
         self.place = place or cache()
         self.folder = self.place.cluster
         self._names = tuple(names)
-        self._plans = plan_nodes(self._names, self.folder / "nodes")
+        self.plans = plan_nodes(self._names, self.folder / "nodes")
         self._reporter = reporter or Reporter()
 
     @classmethod
@@ -144,7 +143,7 @@ class Cluster:
             api_url=self.control_plane.url,
             reporter=self._reporter,
         )
-        return tuple(Node(plan, tools) for plan in self._plans)
+        return tuple(Node(plan, tools) for plan in self.plans)
 
     def node(self, name: str) -> Node:
         """One of its nodes.
@@ -276,7 +275,7 @@ class Cluster:
 
     def _start(self, *, fresh: bool) -> None:
         say = self._reporter
-        self.network.up([plan.address for plan in self._plans])
+        self.network.up([plan.address for plan in self.plans])
         with say.step("starting etcd, API server, controllers and scheduler", 8):
             if fresh:
                 self.control_plane.forget()
@@ -358,9 +357,9 @@ class Cluster:
                     step()
                 except (LocalClusterError, OSError) as error:
                     problems.append(str(error))
-        _refuse(problems)
-        with suppress(FileNotFoundError):
-            self._record.unlink()
+        left = leftovers.find(self.place, self.network, others.plans)
+        _refuse([*problems, *left.sentences()])
+        self._record.unlink(missing_ok=True)
 
 
 def _is_ready(node: dict[str, Any]) -> bool:
