@@ -1,0 +1,25 @@
+"""The newest report of each pod, in memory."""
+
+from __future__ import annotations
+
+from tests.unit.builders import NOW, UID, after, report
+from trainyard.operator.reports import ReportStore
+
+
+def test_newest_report_replaces_the_one_before() -> None:
+    store = ReportStore()
+    store.put(report(10).report, NOW)
+    store.put(report(20).report, after(5))
+    found = store.get(UID)
+    assert found is not None
+    assert (found.report.percent, found.received_at) == (20, after(5))
+
+
+def test_reports_are_kept_apart_and_forgotten_one_by_one() -> None:
+    store = ReportStore()
+    store.put(report(10).report, NOW)
+    store.put(report(20, uid="another").report, NOW)
+    store.forget(UID)
+    store.forget("nobody")
+    assert store.get(UID) is None
+    assert store.get("another") is not None

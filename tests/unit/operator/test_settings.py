@@ -1,0 +1,143 @@
+"""The settings: read once, one sentence for each bad value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trainyard.operator.settings import SettingsError, load_settings, parse_settings
+from trainyard.operator.wiring import decision_settings, pod_settings
+
+GOOD: dict[str, Any] = {
+    "store": {"bucket": "models", "endpointUrl": "http://store:9000", "prefix": "a/b"},
+    "trainer": {"image": "trainer:1"},
+}
+
+
+def text(**changes: Any) -> str:
+    return yaml.safe_dump({**GOOD, **changes})
+
+
+def test_little_is_required_and_the_rest_has_defaults() -> None:
+    made = parse_settings(text())
+    assert made.store.root == "s3://models/a/b"
+    assert made.store.location.to_wire() == {
+        "endpointUrl": "http://store:9000",
+        "region": "us-east-1",
+    }
+    assert (made.workers, made.resync_seconds, made.gpu_wait_seconds) == (4, 300, 600)
+    assert made.progress.url is None
+
+
+def test_root_without_a_prefix_has_no_slash_at_its_end() -> None:
+    assert parse_settings(text(store={"bucket": "models"})).store.root == "s3://models"
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "a field that does not exist": (
+        {"treiner": {}},
+        "settings.yaml: treiner: Extra inputs are not permitted (given: '{}')",
+    ),
+    "no bucket": ({"store": {}}, "settings.yaml: store.bucket: Field required"),
+    "no image": ({"trainer": {}}, "settings.yaml: trainer.image: Field required"),
+    "a prefix with dots that climb": (
+        {"store": {"bucket": "models", "prefix": "/x"}},
+        "settings.yaml: store.prefix: String should match pattern",
+    ),
+    "a port out of range": (
+        {"healthPort": 70000},
+        "settings.yaml: healthPort: Input should be less than or equal to 65535 (given: '70000')",
+    ),
+    "no workers": (
+        {"workers": 0},
+        "settings.yaml: workers: Input should be greater than or equal to 1 (given: '0')",
+    ),
+    "a number that is none": (
+        {"resyncSeconds": "often"},
+        "settings.yaml: resyncSeconds: Input should be a valid number",
+    ),
+    "a URL with a path": (
+        {"progress": {"url": "http://x/y"}},
+        "settings.yaml: progress.url: String should match pattern",
+    ),
+    "an unknown pull policy": (
+        {"trainer": {"image": "x", "imagePullPolicy": "Sometimes"}},
+        "settings.yaml: trainer.imagePullPolicy: String should match pattern",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), BAD.values(), ids=BAD)
+def test_bad_value_is_named_with_its_field(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text(**changes), "settings.yaml")
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("a: &x 1\nb: *x\n", "aliases"),
+        ("workers: 1\nworkers: 2\n", "given twice"),
+        ("", "document: Input should be"),
+        ("- 1\n", "document: Input should be"),
+        (b"a: \xff\xfe\n", "not valid YAML"),
+    ],
+)
+def test_bad_document_is_one_sentence_with_the_files_name(content: Any, part: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(content, "/etc/settings.yaml")
+    assert str(caught.value).startswith("/etc/settings.yaml: ")
+    assert part in str(caught.value)
+
+
+def test_file_is_named_by_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text())
+    made = load_settings({"TRAINYARD_SETTINGS": str(path)})
+    assert made.trainer.image == "trainer:1"
+
+
+def test_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"TRAINYARD_SETTINGS": str(path)})
+    assert str(caught.value) == (
+        f"settings file {path} cannot be read (No such file or directory): mount it, or name "
+        "another one in TRAINYARD_SETTINGS"
+    )
+
+
+def test_file_that_is_not_text_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(SettingsError, match="not valid YAML"):
+        load_settings({"TRAINYARD_SETTINGS": str(path)})
+
+
+class TestWiring:
+    def test_decisions_know_what_pods_tolerate(self) -> None:
+        tolerations = [
+            {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "team"},
+            {"operator": "Exists"},
+        ]
+        made = parse_settings(text(trainer={"image": "x", "tolerations": tolerations}))
+        assert decision_settings(made).tolerated_taints == {
+            ("gpu", "NoSchedule"),
+            ("team", ""),
+            ("*", ""),
+        }
+        assert pod_settings(made).tolerations == tuple(tolerations)
+
+    def test_decisions_and_pods_use_the_same_image_and_gpu_name(self) -> None:
+        trainer = {"image": "x:2", "gpuResourceName": "amd.com/gpu"}
+        made = parse_settings(text(trainer=trainer))
+        decisions, pods = decision_settings(made), pod_settings(made)
+        assert (decisions.image, decisions.gpu_resource_name) == ("x:2", "amd.com/gpu")
+        assert (pods.image, pods.gpu_resource_name) == ("x:2", "amd.com/gpu")
