@@ -51,6 +51,7 @@ _CONNECTIONS = 32
 _TRANSFER = TransferConfig(
     multipart_threshold=16 << 20, multipart_chunksize=16 << 20, max_concurrency=4
 )
+_BAD_TOKEN = frozenset({"InvalidToken", "ExpiredToken", "TokenRefreshRequired"})
 _LOST = (HTTPError, HTTPClientError, ConnectionError, TimeoutError, BotoCoreError)
 
 
@@ -266,13 +267,13 @@ class S3Store:
             return BucketNotFound(f"the bucket {Uri.parse(uri).bucket!r} of {uri} does not exist")
         if status == 404 or code == "NoSuchKey":
             return ObjectNotFound(f"{uri} does not exist")
-        if status in {401, 403}:
-            # InvalidAccessKeyId, SignatureDoesNotMatch, AccessDenied: words, not credentials.
-            reason = code if code.isalpha() else "Forbidden"
-            return AccessDenied(f"{self._where} refuses access to {uri} ({reason})")
+        # SignatureDoesNotMatch, InternalError: a word, never a credential.
+        word = code if code.isalpha() else str(status)
+        if status in {401, 403} or code in _BAD_TOKEN:
+            return AccessDenied(f"{self._where} refuses access to {uri} ({word})")
         if status == 412 or code == "ConditionalRequestConflict":
             return PreconditionFailed(f"{uri} is there already with other content")
-        return StoreUnavailable(f"{self._where} answered {status or code} for {uri}")
+        return StoreUnavailable(f"{self._where} answered {word} for {uri}")
 
 
 class _HashingReader(io.RawIOBase):

@@ -1,0 +1,82 @@
+import hashlib
+from datetime import UTC, datetime
+
+import pytest
+
+from trainyard.api.manifest import ArtefactManifest, ArtefactRole, SplitMetrics, StoredFile
+from trainyard.stores import ArtefactMismatch, Store, join, verify_manifest
+
+
+def publish(store: Store, place: str, **changes: object) -> str:
+    files = tuple(
+        store.write_bytes(join(place, name), name.encode() * 1000)
+        for name in ("model.pth", "train.log")
+    )
+    values: dict[str, object] = {
+        "uid": "u",
+        "attempt": 1,
+        "run_digest": "a" * 64,
+        "fingerprint": "f",
+        "files": files,
+        "roles": {ArtefactRole.WEIGHTS: "model.pth"},
+        "primary_metric": "top-1",
+        "dev": SplitMetrics(metrics={"top-1": 0.9}, samples=10),
+        "epochs_trained": 3,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    data = ArtefactManifest.model_validate(values | changes).model_dump_json(by_alias=True).encode()
+    store.write_bytes(join(place, "manifest.json"), data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_whole_run_is_verified(s3: Store, place: str) -> None:
+    digest = publish(s3, place)
+    assert verify_manifest(s3, place, digest).uid == "u"
+    assert verify_manifest(s3, place).epochs_trained == 3
+
+
+def test_a_run_without_manifest_was_not_published(s3: Store, place: str) -> None:
+    with pytest.raises(ArtefactMismatch, match="the run was not published"):
+        verify_manifest(s3, place)
+
+
+def test_another_manifest_than_the_trainer_reported_is_refused(s3: Store, place: str) -> None:
+    publish(s3, place)
+    with pytest.raises(ArtefactMismatch, match="but the trainer reported 0000"):
+        verify_manifest(s3, place, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"model.pth" * 1000 + b"x", "has 9001 bytes, the manifest says 9000"),
+        (b"modelxpth" * 1000, "has the SHA-256"),
+    ],
+    ids=["another size", "another content of the same size"],
+)
+def test_a_file_that_is_not_what_the_manifest_says_is_named(
+    s3: Store, place: str, content: bytes, said: str
+) -> None:
+    publish(s3, place)
+    s3.write_bytes(join(place, "model.pth"), content)
+    with pytest.raises(ArtefactMismatch, match=r"model\.pth " + said):
+        verify_manifest(s3, place)
+
+
+def test_a_missing_file_is_named(s3: Store, place: str) -> None:
+    missing = StoredFile(name="model.zip", sha256="a" * 64, size_bytes=1)
+    publish(s3, place, files=(missing,), roles={})
+    with pytest.raises(ArtefactMismatch, match=r"model\.zip is in the manifest and does not exist"):
+        verify_manifest(s3, place)
+
+
+def test_a_role_must_point_to_a_file(s3: Store, place: str) -> None:
+    publish(s3, place, roles={ArtefactRole.WEIGHTS: "other.pth"})
+    with pytest.raises(ArtefactMismatch, match=r"the role weights points to 'other\.pth'"):
+        verify_manifest(s3, place)
+
+
+def test_a_file_of_the_name_that_is_no_manifest_is_refused(s3: Store, place: str) -> None:
+    s3.write_bytes(join(place, "manifest.json"), b'{"uid": "u"}')
+    with pytest.raises(ArtefactMismatch, match="is no manifest: attempt: Field required"):
+        verify_manifest(s3, place)
