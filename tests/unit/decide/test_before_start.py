@@ -181,7 +181,11 @@ def test_waits_for_its_node(
 ) -> None:
     decision = decide_process(facts(**changes), NOW)
     assert decision.status.phase is ProcessPhase.QUEUED
-    assert told(decision.status, ConditionType.VALIDATED) == ("True", "Valid", "")
+    assert told(decision.status, ConditionType.VALIDATED) == (
+        "True",
+        "Valid",
+        "everything fits together; train shares no image with dev or test",
+    )
     assert told(decision.status, ConditionType.NODE_RESERVED) == (status, reason, message)
     assert decision.status.display is not None
     assert decision.status.display.reason == reason

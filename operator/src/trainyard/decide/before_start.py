@@ -35,7 +35,7 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
             "a draft: set spec.suspend to false to start it",
         )
         return
-    draft.condition(ConditionType.SUSPENDED, False, Reason.STARTED)
+    draft.condition(ConditionType.SUSPENDED, False, Reason.STARTED, "spec.suspend is false")
     draft.phase(ProcessPhase.QUEUED)
     finding = validate(facts)
     if finding is not None:
@@ -51,7 +51,12 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
             draft.phase(ProcessPhase.QUEUED, finding.reason)
             draft.look_again_at = draft.now + POLL
         return
-    draft.condition(ConditionType.VALIDATED, True, Reason.VALID)
+    draft.condition(
+        ConditionType.VALIDATED,
+        True,
+        Reason.VALID,
+        "everything fits together; train shares no image with dev or test",
+    )
     if facts.job is not None and facts.job.owner_uid != process.metadata.uid:
         _name_taken(facts.job, draft)
     elif node_is_free(facts, draft):
