@@ -119,17 +119,19 @@ def _why_not_running(pod: PodFacts | None, before: Condition | None) -> tuple[Re
 
 
 def _keep_progress(facts: ProcessFacts, draft: StatusDraft) -> None:
-    """Take over the newest report; without one the last values stay."""
-    if facts.report is None:
+    """Take over the newest report; without one, as after a restart, the last values stay."""
+    status = draft.old.progress if facts.report is None else results.progress(facts.report)
+    if status is None:
         return
-    report = facts.report.report
-    status = results.progress(facts.report)
-    draft.changes["progress"] = status
     remaining = status.estimated_remaining_seconds
     draft.show(
         progress=display.progress(status),
         eta="" if remaining is None else f"~{display.duration(remaining)}",
     )
+    if facts.report is None:
+        return
+    report = facts.report.report
+    draft.changes["progress"] = status
     if report.history:
         last = report.history[-1]
         draft.changes["history"] = results.history(report)
