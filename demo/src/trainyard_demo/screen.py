@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+QUIET_S = 20.0
+"""Where lines cannot be redrawn, progress alone is printed at most this often for one object."""
+
 
 class Screen(Protocol):
     """Shows the newest state."""
@@ -64,33 +67,38 @@ class ChangedLines:
         self._write = write
         self._clock = clock
         self._start = clock()
-        self._seen: frozenset[str] = frozenset()
-        self._heading = ""
+        self._rows: dict[str, tuple[list[str], float]] = {}
+        self._notes: frozenset[str] = frozenset()
+        self._headed = False
 
     def show(self, table: str, notes: Sequence[str]) -> None:
-        """Print the lines that the last table did not have, and the new sentences.
+        """Print the rows that say something new, and the new sentences.
+
+        A row is printed when its phase changes, and otherwise at most every `QUIET_S`.
 
         Parameters
         ----------
         table : str
-            Lines; the first is the heading.
+            Lines; the first is the heading. The first column of a row is its name, the second its
+            phase, the last its age.
         notes : sequence of str
             Sentences.
         """
         heading, *rows = table.rstrip().splitlines() or [""]
-        # Ages change in every line at every look, and say nothing new.
-        changed = [row for row in rows if _without_last_word(row) not in self._seen]
-        new_notes = [note for note in notes if note not in self._seen]
-        if changed and heading.split() != self._heading.split():
-            self._heading = heading
-            self._write(f"        {heading}")
-        now = f"{self._clock() - self._start:5.0f} s "
-        for row in changed:
-            self._write(f"{now} {row}")
-        for note in new_notes:
-            self._write(f"{now}   {note}")
-        self._seen = frozenset((*map(_without_last_word, rows), *notes))
-
-
-def _without_last_word(row: str) -> str:
-    return row.rpartition(" ")[0].rstrip()
+        now = self._clock()
+        passed = f"{now - self._start:5.0f} s "
+        for row in rows:
+            # Neither a wider column nor another age is news.
+            name, *said = row.split()[:-1]
+            before, when = self._rows.get(name, ([], -QUIET_S))
+            if said == before or (said[:1] == before[:1] and now - when < QUIET_S):
+                continue
+            if not self._headed:
+                self._headed = True
+                self._write(f"        {heading}")
+            self._write(f"{passed} {row}")
+            self._rows[name] = (said, now)
+        for note in notes:
+            if note not in self._notes:
+                self._write(f"{passed}   {note}")
+        self._notes = frozenset(notes)

@@ -35,6 +35,20 @@ def test_an_age_alone_is_no_change() -> None:
     assert seen.show("a   Queued   2m") == []
 
 
+def test_progress_alone_is_printed_now_and_then_and_a_phase_at_once() -> None:
+    seen = Recorder()
+    seen.show("a   Running   1%   1s")
+    assert seen.show("a   Running   2%   3s", at=5) == []
+    assert seen.show("a   Running   9%   3s", at=25) == ["   25 s  a   Running   9%   3s"]
+    assert seen.show("a   Succeeded 100% 3s", at=26) == ["   26 s  a   Succeeded 100% 3s"]
+
+
+def test_a_wider_column_is_no_change() -> None:
+    seen = Recorder()
+    seen.show("a   Queued   1s")
+    assert seen.show("a     Queued     40s", at=50) == []
+
+
 def test_a_sentence_is_printed_when_it_is_new() -> None:
     seen = Recorder()
     assert seen.show("a  Queued  1s", notes=("a: waiting",))[-1] == "    0 s    a: waiting"
