@@ -84,7 +84,7 @@ def ensure_base(buildah: Buildah, folder: Path, reporter: Reporter) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     root = folder / "root"
     shutil.rmtree(root, ignore_errors=True)
-    with reporter.step(f"installing Debian {SUITE} with Python as the images' base", 75):
+    with reporter.step(f"installing Debian {SUITE} with Python as the images' base", 80):
         _debootstrap(buildah, root)
     for name in NOT_NEEDED:
         shutil.rmtree(root / name, ignore_errors=True)
