@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,7 @@ def programs() -> Binaries:
 
 
 @pytest.fixture(scope="session")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, programs: Binaries
-) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, programs: Binaries) -> Iterator[Cluster]:
     folder, endpoints = tmp_path_factory.mktemp("control-plane"), loopback_endpoints()
     bare = ControlPlane(folder, endpoints=endpoints, binaries=programs)
     with bare:
@@ -78,7 +77,7 @@ def _install(api: ApiServer) -> None:
     for path in sorted(CRDS.glob("*.yaml")):
         api.create(CRD, yaml.safe_load(path.read_text()))
     for type_ in OWN_KINDS:
-        eventually(f"{type_.plural} being served", lambda type_=type_: _served(api, type_))
+        eventually(f"{type_.plural} being served", partial(_served, api, type_))
     for name in (LOCK_NAMESPACE, "kube-node-lease"):
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         if api.get(NAMESPACE, name) is None:

@@ -64,7 +64,7 @@ def test_a_run_goes_from_applied_to_a_verified_model(world: World) -> None:
     assert (attempt["number"], attempt["node"]) == (1, world.node)
     assert attempt["reason"] == "TrainingSucceeded"
     assert status["evaluation"]["dev"]["samples"] == 2
-    eventually("the release of the lock", lambda: world.lease() is None, within=5)
+    world.wait_released()
 
     location = status["artefacts"]["location"]
     manifest = verify_manifest(world.store, location)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from support.trainer import Ending, PodRun, Script, fails, play
-from support.waiting import eventually
 from support.world import World
 
 from trainyard.cluster.resources import CONFIG_MAP, JOB, MODEL, PROCESS
@@ -51,8 +50,7 @@ def test_each_way_a_trainer_can_end_becomes_a_reason_and_a_sentence(world: World
         if "artefacts" in status or world.get(MODEL, name) is not None:
             wrong.append((name, "artefacts", str(status.get("artefacts"))))
     assert wrong == []
-    for node in nodes:
-        eventually("the release of the lock", lambda node=node: world.lease(node) is None)
+    world.wait_released(*nodes)
 
 
 def _then(change: str) -> Script:

@@ -99,8 +99,9 @@ def test_what_a_run_refers_to_is_waited_for_by_name_and_the_run_starts_when_it_i
         f"{world.namespace}: apply it"
     )
     world.capability()
-    assert "TrainingTemplate small" in (
-        world.wait_reason("cats", "Validated", "TemplateNotFound")["message"]
+    assert (
+        "TrainingTemplate small"
+        in (world.wait_reason("cats", "Validated", "TemplateNotFound")["message"])
     )
     world.template()
     assert "Dataset train" in world.wait_reason("cats", "Validated", "DatasetNotFound")["message"]

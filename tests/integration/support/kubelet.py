@@ -144,7 +144,7 @@ class SimulatedKubelet:
             self._api.delete(NODE, name, uid=raw["metadata"]["uid"])
 
     def pause_heartbeats(self) -> None:
-        """Write nothing by itself for a while: much less than the 50 s until nodes count as lost."""
+        """Write nothing by itself for a while: far less than the 50 s until nodes count as lost."""
         self._beating.clear()
 
     def resume_heartbeats(self) -> None:
@@ -203,7 +203,7 @@ class SimulatedKubelet:
         self._write(container.pod, "Running", {"running": {"startedAt": _stamp()}})
         try:
             ending = self._script_of(container.pod)(run)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- whatever a script raises is for the test to tell
             fault = traceback.format_exc()
             if not run.stop.is_set():
                 self.faults.append(fault)
@@ -233,9 +233,8 @@ class SimulatedKubelet:
         return None
 
     def _store(self, secret: Json) -> Store:
-        keys = tuple(
-            _decode(secret["data"][name]) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        )
+        data = secret["data"]
+        keys = (_decode(data["AWS_ACCESS_KEY_ID"]), _decode(data["AWS_SECRET_ACCESS_KEY"]))
         with self._lock:
             if keys not in self._stores:
                 self._stores[keys] = open_store(self._location, Credentials(*keys))

@@ -77,6 +77,18 @@ class OperatorProcess:
         """End it as Kubernetes does: SIGTERM, and time to leave."""
         processes.stop(self._service())
 
+    def terminate(self) -> int:
+        """Send SIGTERM and wait; gives the exit code."""
+        record = processes.read_record(self._service())
+        assert record is not None
+        os.kill(record.pid, signal.SIGTERM)
+        _, status = eventually(
+            "the end of the operator",
+            lambda: found if (found := os.waitpid(record.pid, os.WNOHANG))[0] else None,
+            within=30,
+        )
+        return os.waitstatus_to_exitcode(status)
+
     def kill(self) -> None:
         """End it at once: kill -9."""
         record = processes.read_record(self._service())

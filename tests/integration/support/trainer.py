@@ -89,7 +89,9 @@ class PodRun:
 
     def report(self, report: ProgressReport) -> int:
         """Send a report with the pod's token; the HTTP status of the answer."""
-        target = self.run_file().progress if RUN_FILE in self.files else self.snapshot_file().progress
+        target = (
+            self.run_file().progress if RUN_FILE in self.files else self.snapshot_file().progress
+        )
         assert target is not None
         return send(target.url, report, self.token()).status_code
 
@@ -265,16 +267,16 @@ def snapshot(run: PodRun) -> Ending:
         return Ending(ExitCode.BAD_DATA, words.model_dump_json())
     ordered = [rows[digest] for digest in sorted(rows)]
     counts = Counter((row["labels"][0]["attribute"], row["labels"][0]["value"]) for row in ordered)
-    digest = hashlib.sha256(
+    content = hashlib.sha256(
         b"".join(row["digest"] + row["labels"][0]["value"].encode() for row in ordered)
     ).hexdigest()
-    location = join(told.output, digest)
+    location = join(told.output, content)
     shard = _stored(run.store, told.output, "shards/{}.tar", tar_bytes.getvalue())
     table = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(ordered, schema=SAMPLES), table)
     samples = run.store.write_bytes(join(location, SAMPLES_NAME), table.getvalue())
     manifest = SnapshotManifest(
-        digest=digest,
+        digest=content,
         samples=len(ordered),
         annotations=len(ordered),
         classes=tuple(

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,9 +241,7 @@ class World:
             seen=lambda: self.explain(name, type_),
         )
 
-    def wait_reason(
-        self, name: str, condition: str, reason: str, *, within: float = 20.0
-    ) -> Json:
+    def wait_reason(self, name: str, condition: str, reason: str, *, within: float = 20.0) -> Json:
         """Wait until a condition of a process has a reason; gives the condition."""
 
         def probe() -> Json | None:
@@ -296,6 +295,14 @@ class World:
     def lease(self, node: str | None = None) -> Json | None:
         """The lock of a node, the first one by default."""
         return self.api.get(LEASE, names.node_lease(node or self.node), LOCK_NAMESPACE)
+
+    def wait_released(self, *nodes: str) -> None:
+        """Wait until nobody holds the lock of the nodes, the first one by default."""
+        for node in nodes or (self.node,):
+            eventually(f"the release of {node}", partial(self._is_free, node), within=10)
+
+    def _is_free(self, node: str) -> bool:
+        return self.lease(node) is None
 
     def events(self, name: str) -> list[Json]:
         """Events about an object of that name, in their order."""

@@ -1,0 +1,133 @@
+"""In the desired state the operator writes nothing: neither while it waits nor when it starts."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from typing import Any
+
+from support.trainer import fails, progress_of
+from support.waiting import eventually
+from support.world import NAMESPACE, World
+
+from trainyard.cluster import parse
+from trainyard.cluster.resources import (
+    CONFIG_MAP,
+    EVENT,
+    JOB,
+    LEASE,
+    LOCK_NAMESPACE,
+    OWN_KINDS,
+    POD,
+    PROCESS,
+)
+
+Json = dict[str, Any]
+QUIET_SECONDS = 20.0
+WRITES = {"POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION", "APPLY"}
+OURS = {
+    "capabilities",
+    "configmaps",
+    "datasets",
+    "events",
+    "jobs",
+    "pods",
+    "tokenreviews",
+    "trainedmodels",
+    "trainingprocesses",
+    "trainingtemplates",
+}
+"""Resources that nobody but the operator and the Job controller writes here."""
+_SAMPLE = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<count>\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+def _writes(world: World) -> Counter[str]:
+    """Write requests that the API server has counted, those that changed nothing included."""
+    client = world.api._client
+    prepared = client.param_serialize("GET", "/metrics", auth_settings=["BearerToken"])
+    response = client.call_api(*prepared, _request_timeout=(5, 20))
+    found: Counter[str] = Counter()
+    for sample in _SAMPLE.finditer(response.read().decode()):
+        labels = dict(_LABEL.findall(sample["labels"]))
+        if labels["verb"] in WRITES and labels["resource"] in OURS:
+            found[f"{labels['verb']} {labels['resource']} {labels['code']}"] += int(
+                float(sample["count"])
+            )
+    return found
+
+
+def _versions(world: World) -> dict[str, str]:
+    """Version of every object that the operator could have written."""
+    found = {}
+    for type_ in (*OWN_KINDS, JOB, POD, CONFIG_MAP, EVENT):
+        for raw in world.api.list(type_, world.namespace).items:
+            found[f"{type_.plural} {parse.key_of(raw)}"] = raw["metadata"]["resourceVersion"]
+    for raw in world.api.list(LEASE, LOCK_NAMESPACE).items:
+        found[f"leases {parse.key_of(raw)}"] = raw["metadata"]["resourceVersion"]
+    return found
+
+
+def _settle(world: World) -> None:
+    """One process in each state that can last."""
+    world.ready_inputs()
+    world.template("detector", engine="yolo-det")
+    world.apply("Dataset", "draft", {"suspend": True})
+    world.kubelet.script(world.namespace, "crashed", fails(1))
+    world.process("done", targetNode=world.other_node)
+    world.process("crashed", targetNode=world.other_node)
+    world.process("unfit", template="detector")
+    world.process("draft", suspend=True)
+    world.process("nowhere", targetNode="no-such-node")
+    world.process("unready", capability="missing")
+    hold = world.process("running", held=True)
+    assert hold.started.wait(30)
+    world.wait_phase(PROCESS, "running", "Running")
+    assert hold.run is not None
+    assert hold.run.report(progress_of(hold.run.run_file(), 1, 4)) == 204
+    world.process("queued")
+    for name, phase in {
+        "done": "Succeeded",
+        "crashed": "Failed",
+        "unfit": "Failed",
+        "draft": "Created",
+        "nowhere": "Queued",
+        "unready": "Queued",
+        "queued": "Queued",
+    }.items():
+        world.wait_phase(PROCESS, name, phase)
+    eventually("the report in status", lambda: "progress" in world.status("running"))
+    eventually(
+        "the namespaces of other tests being gone",
+        lambda: (
+            not [
+                raw
+                for raw in world.api.list(NAMESPACE).items
+                if raw["metadata"].get("deletionTimestamp")
+            ]
+        ),
+        within=60,
+    )
+    time.sleep(2)
+
+
+def test_nothing_is_written_while_nothing_happens_nor_when_the_operator_starts(
+    world: World,
+) -> None:
+    _settle(world)
+    world.kubelet.pause_heartbeats()
+    try:
+        writes, versions = _writes(world), _versions(world)
+        time.sleep(QUIET_SECONDS)
+        assert _versions(world) == versions
+        assert _writes(world) - writes == Counter()
+        assert any(key.startswith("PATCH trainingprocesses") for key in writes), "it counts"
+    finally:
+        world.kubelet.resume_heartbeats()
+    world.operator.kill()
+    writes = _writes(world)
+    world.operator.start()
+    time.sleep(4)
+    assert _versions(world) == versions
+    assert _writes(world) - writes == Counter()
