@@ -1,0 +1,319 @@
+"""Facts from the cache, and what is read directly because the cache may lag or does not hold it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.builders import (
+    DATASET_UID,
+    JOB_NAME,
+    SETTINGS,
+    UID,
+    attempted,
+    capability,
+    dataset,
+    process,
+    report,
+    run_of,
+    snapshot_status,
+    template,
+)
+from tests.unit.cluster.fake_api import FakeApi
+from trainyard.api.documents import dump_yaml
+from trainyard.api.report import LastWords
+from trainyard.cluster.api_server import ApiServer
+from trainyard.cluster.artefacts import ArtefactReader
+from trainyard.cluster.cache import Cache
+from trainyard.cluster.gather import Gatherer
+from trainyard.cluster.lock import NodeLock
+from trainyard.cluster.resources import (
+    CAPABILITY,
+    DATASET,
+    JOB,
+    MODEL,
+    NODE,
+    POD,
+    PROCESS,
+    TEMPLATE,
+)
+from trainyard.decide.facts import Mismatch, ReceivedReport
+from trainyard.stores.folder import FolderStore
+
+JOB_PATH = f"/apis/batch/v1/namespaces/demo/jobs/{JOB_NAME}"
+MAP_PATH = f"/api/v1/namespaces/demo/configmaps/{JOB_NAME}"
+POD_PATH = "/api/v1/namespaces/demo/pods/the-pod"
+SECRET_PATH = "/api/v1/namespaces/demo/secrets/trainyard-store"
+
+
+class World:
+    """A cache and an API server that a gatherer reads."""
+
+    def __init__(self, api: ApiServer, fake: FakeApi, folder: Path) -> None:
+        self.fake, self.cache = fake, Cache()
+        self.reports: dict[str, ReceivedReport] = {}
+        self.gatherer = Gatherer(
+            api,
+            self.cache,
+            NodeLock(api),
+            ArtefactReader(FolderStore()),
+            self.reports.get,
+            SETTINGS,
+        )
+        self.cache.put(CAPABILITY, capability().to_wire())
+        self.cache.put(TEMPLATE, template().to_wire())
+        self.cache.put(NODE, {"metadata": {"name": "gpu-1", "uid": "n", "resourceVersion": "1"}})
+
+    def process(self, **status: Any) -> None:
+        self.cache.put(PROCESS, {**process().to_wire(), "status": status})
+
+    def job(self, *conditions: str, owner: str = UID, name: str = JOB_NAME) -> dict[str, Any]:
+        raw: dict[str, Any] = {
+            "metadata": {
+                "namespace": "demo",
+                "name": name,
+                "uid": "job-uid",
+                "resourceVersion": "5",
+                "ownerReferences": [{"controller": True, "uid": owner}],
+            },
+            "spec": {"suspend": False},
+            "status": {"conditions": [{"type": c, "status": "True"} for c in conditions]},
+        }
+        self.cache.put(JOB, raw)
+        return raw
+
+    def pod(self, phase: str, **terminated: Any) -> dict[str, Any]:
+        state = {"terminated": terminated} if terminated else {}
+        return {
+            "metadata": {
+                "namespace": "demo",
+                "name": "the-pod",
+                "uid": "pod-uid",
+                "resourceVersion": "6",
+                "labels": {"batch.kubernetes.io/controller-uid": "job-uid"},
+                "ownerReferences": [{"controller": True, "uid": "job-uid"}],
+            },
+            "status": {"phase": phase, "containerStatuses": [{"state": state}]},
+        }
+
+
+@pytest.fixture
+def world(api: ApiServer, fake: FakeApi, tmp_path: Path) -> World:
+    return World(api, fake, tmp_path)
+
+
+ATTEMPT = {"phase": "Running", "attempts": [{"number": 1, "node": "gpu-1"}]}
+
+
+def test_unknown_process_has_no_facts(world: World) -> None:
+    assert world.gatherer.process("demo/digits") is None
+
+
+def test_new_process_is_seen_with_all_that_it_names(world: World) -> None:
+    world.process()
+    world.fake.put(SECRET_PATH, {})
+    world.cache.put(DATASET, dataset("train").to_wire())
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None
+    assert facts.capability is not None and facts.template is not None and facts.node is not None
+    assert set(facts.datasets) == {"train"}
+    assert facts.secret_present
+    assert (facts.job, facts.lease, facts.run, facts.verdict, facts.overlaps) == (
+        *(None, None, None, None),
+        (),
+    )
+
+
+def test_missing_secret_is_seen(world: World) -> None:
+    world.process()
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None
+    assert not facts.secret_present
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_nothing_is_read_for_a_process_that_is_over(world: World, phase: str) -> None:
+    world.process(**{**ATTEMPT, "phase": phase})
+    assert world.gatherer.process("demo/digits") is not None
+    assert world.fake.requests == []
+
+
+@pytest.mark.parametrize("phase", ["Ready", "Failed"])
+def test_nothing_is_read_for_a_dataset_that_is_over(world: World, phase: str) -> None:
+    world.cache.put(DATASET, {**dataset("train").to_wire(), "status": {"phase": phase}})
+    assert world.gatherer.dataset("demo/train") is not None
+    assert world.fake.requests == []
+
+
+def test_job_of_an_attempt_that_the_watch_has_not_told_yet_is_read(world: World) -> None:
+    world.process(**ATTEMPT)
+    raw = world.job()
+    world.cache.drop(JOB, {"metadata": {**raw["metadata"]}})
+    world.fake.put(JOB_PATH, raw)
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None and facts.job is not None
+    assert facts.job.uid == "job-uid"
+
+
+class TestPodOfAFinishedJob:
+    WORDS = LastWords(reason="BadData", message="a.txt:3: NaN").model_dump_json()
+
+    def test_is_read_anew_when_its_watch_lags_behind_the_jobs(self, world: World) -> None:
+        world.process(**ATTEMPT)
+        world.job("Failed")
+        world.cache.put(POD, world.pod("Running"))
+        world.fake.put(POD_PATH, world.pod("Failed", exitCode=65, message=self.WORDS))
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None and facts.pod is not None
+        assert facts.pod.last_words == LastWords(reason="BadData", message="a.txt:3: NaN")
+
+    def test_is_taken_from_the_cache_when_its_end_is_known(self, world: World) -> None:
+        world.process(**ATTEMPT)
+        world.job("Failed")
+        world.cache.put(POD, world.pod("Failed", exitCode=65, message=self.WORDS))
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None and facts.pod is not None
+        assert facts.pod.exit_code == 65
+        assert not [url for _, url, _ in world.fake.requests if "/pods" in url]
+
+    def test_of_a_snapshot_does_not_lose_its_last_words(self, world: World) -> None:
+        words = LastWords(reason="Succeeded", location=f"{SETTINGS.store_root}/datasets/demo/a")
+        world.cache.put(
+            DATASET, {**dataset("train").to_wire(), "status": {"phase": "Snapshotting"}}
+        )
+        world.job("Complete", owner=DATASET_UID, name="tds-999999998888")
+        world.cache.put(POD, world.pod("Running"))
+        world.fake.put(
+            POD_PATH, world.pod("Succeeded", exitCode=0, message=words.model_dump_json())
+        )
+        facts = world.gatherer.dataset("demo/train")
+        assert facts is not None and facts.pod is not None
+        assert facts.pod.last_words == words
+
+    def test_of_a_snapshot_that_is_really_gone_is_a_mismatch(self, world: World) -> None:
+        world.cache.put(
+            DATASET, {**dataset("train").to_wire(), "status": {"phase": "Snapshotting"}}
+        )
+        world.job("Complete", owner=DATASET_UID, name="tds-999999998888")
+        facts = world.gatherer.dataset("demo/train")
+        assert facts is not None
+        assert isinstance(facts.snapshot, Mismatch)
+        assert "its pod's last words are gone" in facts.snapshot.message
+
+
+def test_snapshot_outside_of_its_namespaces_folder_is_a_mismatch(world: World) -> None:
+    words = LastWords(reason="Succeeded", location="s3://trainyard/datasets/team/a")
+    world.cache.put(DATASET, {**dataset("train").to_wire(), "status": {"phase": "Snapshotting"}})
+    world.job("Complete", owner=DATASET_UID, name="tds-999999998888")
+    world.cache.put(POD, world.pod("Succeeded", exitCode=0, message=words.model_dump_json()))
+    facts = world.gatherer.dataset("demo/train")
+    assert facts is not None
+    assert isinstance(facts.snapshot, Mismatch)
+    assert "outside of s3://trainyard/datasets/demo" in facts.snapshot.message
+
+
+class TestRunFile:
+    def test_is_read_from_its_config_map(self, world: World) -> None:
+        run = run_of(attempted())
+        world.process(**ATTEMPT)
+        world.fake.put(MAP_PATH, {"data": {"run.yaml": dump_yaml(run.to_wire())}})
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None
+        assert facts.run == run
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            None,
+            {"other": "x"},
+            {"run.yaml": "["},
+            {"run.yaml": "kind: Run"},
+            {"run.yaml": dump_yaml({**run_of(attempted()).to_wire(), "output": "s3://x/y"})},
+        ],
+        ids=["no data", "another key", "no YAML", "incomplete", "changed"],
+    )
+    def test_that_cannot_be_trusted_is_none(self, world: World, data: Any) -> None:
+        world.process(**ATTEMPT)
+        world.fake.put(MAP_PATH, {"data": data})
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None
+        assert facts.run is None
+
+
+class TestRivals:
+    def put(self, name: str, **changes: Any) -> None:
+        raw = process(name, uid=f"uid-{name}").to_wire()
+        raw["metadata"].update(changes.get("metadata", {}))
+        raw["spec"].update(changes.get("spec", {}))
+        raw["status"] = changes.get("status", {"phase": "Queued"})
+        self.world.cache.put(PROCESS, raw)
+
+    def test_are_the_unfinished_processes_of_the_node_in_all_namespaces(self, world: World) -> None:
+        self.world = world
+        world.process()
+        self.put("rival")
+        self.put("elsewhere", metadata={"namespace": "team"})
+        self.put("over", status={"phase": "Failed"})
+        self.put("going", metadata={"deletionTimestamp": "2026-11-23T12:00:00Z"})
+        self.put("other-node", spec={"targetNode": "gpu-2"})
+        self.put("unreadable", spec={"priority": "high"})
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None
+        assert {item.key for item in facts.rivals} == {"demo/rival", "team/elsewhere"}
+
+
+def test_live_pod_of_another_is_seen_and_the_own_one_is_not(world: World) -> None:
+    world.process()
+    for name, uid in (("mine", UID), ("theirs", "other-uid")):
+        raw = world.pod("Running")
+        raw["metadata"] |= {
+            "name": name,
+            "labels": {
+                "trainyard.dev/process": name,
+                "trainyard.dev/process-uid": uid,
+            },
+            "annotations": {"trainyard.dev/target-node": "gpu-1"},
+        }
+        world.cache.put(POD, raw)
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None
+    assert facts.live_holder == "demo/theirs"
+
+
+def test_report_of_another_attempt_is_not_this_ones(world: World) -> None:
+    world.process(**ATTEMPT)
+    world.reports[UID] = report(attempt=2)
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None and facts.report is None
+    world.reports[UID] = report()
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None and facts.report is not None
+
+
+@pytest.mark.parametrize(("lineage", "made_by"), [({"processUid": "older"}, "older"), (None, "")])
+def test_model_of_the_same_name_says_who_made_it(world: World, lineage: Any, made_by: str) -> None:
+    world.process()
+    spec = {
+        "capability": "pets",
+        "type": "ImageClassifierElement",
+        "engine": "yolo-cls",
+        "classes": [{"attribute": "class", "value": "cat", "position": 0}],
+        "artefacts": {"location": "s3://trainyard/x"},
+    }
+    if lineage is not None:
+        spec["lineage"] = lineage
+    meta = {"namespace": "demo", "name": "digits", "uid": "m", "resourceVersion": "3"}
+    world.cache.put(MODEL, {"metadata": meta, "spec": spec})
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None
+    assert facts.model_made_by == made_by
+
+
+def test_overlaps_are_compared_once_all_snapshots_are_there(world: World) -> None:
+    world.process()
+    world.cache.put(DATASET, dataset("train", snapshot=snapshot_status()).to_wire())
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None
+    assert facts.overlaps == ()
