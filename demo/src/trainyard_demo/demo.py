@@ -24,6 +24,8 @@ from trainyard_local.images.build import workshop
 from trainyard_local.images.spec import OPERATOR, TRAINER, ImageSpec
 from trainyard_local.paths import Cache
 
+WAITS = "digits-unvaried"
+"""The process that wants the node of another one."""
 REPORT_EVERY = 500
 """Files between two lines about files."""
 
@@ -78,13 +80,14 @@ class Demo:
         )
         with self._step("2/6  images to the nodes, data to the store"):
             self._load_images()
-            self._upload(cluster, data)
+            new_data = self._upload(cluster, data)
         with self._step("3/6  the operator, by Helm"):
             images = Images(_reference(OPERATOR, self.place), _reference(TRAINER, self.place))
             install(kubernetes, self.repository / "helm" / "trainyard", images, cluster.s3)
             self.say(f"the operator is ready ({images.operator})")
         with self._step("4/6  kubectl apply, and what kubectl get trainingprocess shows"):
-            self.say(follow.apply(kubernetes, self.repository / "examples").rstrip())
+            examples = self.repository / "examples"
+            self.say(follow.apply(kubernetes, examples, new_data=new_data).rstrip())
             with open_screen() as screen:
                 followed = follow.follow(kubernetes, screen)
         with self._step("5/6  artefacts, downloaded and verified"):
@@ -129,13 +132,14 @@ class Demo:
             command = (sys.executable, "-m", "trainyard_local", "images", "load")
             self.programs.run(command, self.say)
 
-    def _upload(self, cluster: Cluster, data: Prepared) -> None:
+    def _upload(self, cluster: Cluster, data: Prepared) -> bool:
         with self.timings.measure("data to the store", beside=True):
             client = cluster.s3.client()
             store.ensure_bucket(client)
             sent = store.upload(client, data, _reporting(self.say, "uploaded"))
             where = f"s3://{store.BUCKET}/{store.PREFIX}"
             self.say(f"{len(data.files)} files are in {where}{'' if sent else ' since before'}")
+        return sent
 
     def _collect(self, followed: follow.Followed, cluster: Cluster) -> None:
         account = cluster.s3
@@ -170,12 +174,16 @@ class Demo:
             goal = outcome.GOALS[name]
             reached = outcome.score(process, goal.metric)
             self.say(f"  {name:<16} {goal.metric:<6} {reached:.3f} (at least {goal.least})")
+        told = [sentence for sentence in followed.waits if sentence.startswith(f"{WAITS}: node ")]
+        self.say("\n== what the third process was told while it waited")
+        for sentence in told:
+            self.say(f"  {sentence}")
         self.say("\n== on disk")
         for name in follow.PROCESSES:
             self.say(f"  {self.output / name}/  model.pth  config.yaml  predictions.png")
         problems = [*outcome.judge(processes), *overlaps(followed.pods.values())]
-        if not any("digits-unvaried" in sentence for sentence in followed.waits):
-            problems.append("digits-unvaried never said that it waits for the node of digits")
+        if not told:
+            problems.append(f"TrainingProcess {WAITS} never said that it waits for its node")
         if problems:
             raise DemoError("\n".join(problems))
         self.say(

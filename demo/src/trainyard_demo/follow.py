@@ -71,12 +71,12 @@ class Followed:
         return now
 
 
-def apply(kubernetes: Kubernetes, examples: Path) -> str:
+def apply(kubernetes: Kubernetes, examples: Path, *, new_data: bool) -> str:
     """Start the example trainings anew; whatever else is under ``examples/`` is kept.
 
     The processes of an earlier run are deleted first: a TrainingProcess is one run, and a name can
     be used once at a time. Their models stay in the store, as TrainedModels. Datasets keep their
-    snapshots, but for those that failed.
+    snapshots, but for those that failed or whose data is another now.
 
     Parameters
     ----------
@@ -84,6 +84,8 @@ def apply(kubernetes: Kubernetes, examples: Path) -> str:
         The cluster.
     examples : Path
         Folder of the examples.
+    new_data : bool
+        Whether the data in the store was replaced.
 
     Returns
     -------
@@ -96,11 +98,16 @@ def apply(kubernetes: Kubernetes, examples: Path) -> str:
         If the API server refuses something; with its own sentence.
     """
     where = ("--namespace", TEAM)
+    folders = [part for name in FOLDERS for part in ("--filename", str(examples / name))]
     delete = ("delete", *where, "--ignore-not-found", "--wait", "--timeout=120s")
     kubernetes.run(*delete, "trainingprocesses.trainyard.dev", *PROCESSES)
-    if failed := look(kubernetes).failed(DATASETS):
-        kubernetes.run(*delete, "datasets.trainyard.dev", *failed)
-    folders = [part for name in FOLDERS for part in ("--filename", str(examples / name))]
+    if stale := DATASETS if new_data else look(kubernetes).failed(DATASETS):
+        kubernetes.run(*delete, "datasets.trainyard.dev", *stale)
+    try:
+        kubernetes.run("apply", *where, *folders, "--dry-run=server")
+    except DemoError:
+        # Capabilities and Datasets of another version of the examples cannot be changed.
+        kubernetes.run(*delete, *folders)
     return kubernetes.run("apply", *where, *folders)
 
 
