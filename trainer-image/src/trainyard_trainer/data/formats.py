@@ -89,7 +89,7 @@ def plan(selection: Selection, listing: Sequence[ObjectInfo], read: Reader) -> P
         case DataFormat.YOLO:
             return _plan_yolo(selection, listing, read)
         case _:
-            raise InvalidRunFile(f"the format {selection.format!r} is not supported yet")
+            raise InvalidRunFile(f"the format {selection.format.value!r} is not supported yet")
 
 
 def _is_image(name: str) -> bool:

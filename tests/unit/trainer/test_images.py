@@ -1,0 +1,103 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.trainer.conftest import image_bytes
+from trainyard_trainer.data.images import ImageFacts, RefusedImage, inspect
+from trainyard_trainer.data.prepare import plain_image
+from trainyard_trainer.faults import BadData
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned(kind: str = "JPEG") -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter
+    return saved(Image.new("RGB", (40, 30), (200, 10, 10)), kind, exif=exif)
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that claims 50,000 x 50,000 pixels."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("kind", "extension"),
+    [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("TIFF", "tif"), ("BMP", "bmp")],
+)
+def test_the_formats_are_told_by_content(kind: str, extension: str) -> None:
+    assert inspect(image_bytes(kind=kind), "misnamed.txt") == ImageFacts(extension, 40, 30)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_harmless_modes_are_read(mode: str) -> None:
+    assert inspect(image_bytes(kind="JPEG", mode=mode), "a.jpg").width == 40
+
+
+def test_sixteen_bits_are_read() -> None:
+    image = Image.fromarray(np.full((30, 40), 40_000, np.uint16))
+    assert inspect(saved(image, "PNG"), "a.png") == ImageFacts("png", 40, 30)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_sides_are_those_after_the_exif_orientation(kind: str) -> None:
+    facts = inspect(turned(kind), "a.jpg")
+    assert (facts.width, facts.height) == (30, 40)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "Empty"),
+        (b"<html>404 not found</html>", "NotAnImage"),
+        (b"GIF89a" + bytes(100), "NotAnImage"),
+        (bytes(500), "NotAnImage"),
+        (image_bytes(kind="PNG")[:-400], "Corrupt"),
+        (image_bytes(kind="JPEG", size=(200, 200))[:-2000], "Corrupt"),
+        (image_bytes(kind="TIFF")[:-2000], "Corrupt"),
+    ],
+    ids=["empty", "HTML", "GIF", "zeros", "PNG cut off", "JPEG cut off", "TIFF cut off"],
+)
+def test_what_cannot_be_decoded_is_refused_with_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(RefusedImage, match=f"^{reason}$"):
+        inspect(data, "a.png")
+
+
+def test_a_decompression_bomb_is_named_and_never_decoded() -> None:
+    with pytest.raises(BadData, match=r"s3://b/x\.png claims 50000 x 50000 pixels"):
+        inspect(bomb(), "s3://b/x.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP"])
+def test_usual_images_are_trained_on_byte_for_byte(kind: str) -> None:
+    data = image_bytes(kind=kind)
+    assert plain_image(data)[0] == data
+
+
+def test_an_image_with_orientation_is_written_upright() -> None:
+    data, extension = plain_image(turned())
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.size, extension, image.mode) == ((30, 40), "png", "RGB")
+        assert image.getexif().get(0x0112) is None
+
+
+@pytest.mark.parametrize("value", [0, 32_768, 65_535])
+def test_sixteen_bits_are_scaled_to_eight(value: int) -> None:
+    data, _ = plain_image(saved(Image.fromarray(np.full((4, 4), value, np.uint16)), "PNG"))
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getpixel((0, 0)) == (value >> 8,) * 3

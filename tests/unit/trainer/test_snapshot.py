@@ -1,0 +1,260 @@
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.trainer.conftest import BUCKET, image_bytes, put
+from trainyard.api.manifest import SnapshotManifest
+from trainyard.api.report import LastWords
+from trainyard.api.run import SnapshotRunFile
+from trainyard.stores import BucketNotFound, ObjectInfo, Store, join, parent
+from trainyard.stores.snapshots import download_samples, read_snapshot
+from trainyard_trainer.data.samples import Sample, read_samples
+from trainyard_trainer.data.shards import ShardWriter
+from trainyard_trainer.faults import BadData, InvalidRunFile
+from trainyard_trainer.progress import Reporter
+from trainyard_trainer.snapshot import make_snapshot
+
+
+def selection(prefix: str, kind: str = "folders", **options: Any) -> dict[str, Any]:
+    return {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": kind, **options}
+
+
+def snapshot(store: Store, prefix: str, *selections: dict[str, Any]) -> LastWords:
+    run = SnapshotRunFile.model_validate(
+        {
+            "name": "d",
+            "namespace": "n",
+            "uid": "u",
+            "selections": selections,
+            "output": f"s3://{BUCKET}/{prefix}-out",
+        }
+    )
+    return make_snapshot(store, run, Reporter(None, "snapshot", "u"))
+
+
+def read(store: Store, words: LastWords, tmp_path: Path) -> tuple[SnapshotManifest, list[Sample]]:
+    assert words.location is not None
+    path = tmp_path / "manifest.parquet"
+    described = download_samples(store, words.location, path)
+    return described, list(read_samples(path))
+
+
+def test_a_snapshot_holds_every_image_with_its_labels(
+    store: Store, prefix: str, tmp_path: Path
+) -> None:
+    images = {f"{value}/{n}.png": image_bytes(n, (40 + n, 30)) for n, value in enumerate("abab")}
+    put(store, prefix, images)
+    words = snapshot(store, prefix, selection(prefix))
+    described, samples = read(store, words, tmp_path)
+    assert words.location is not None
+    document = store.read_bytes(join(words.location, "snapshot.json"))
+    assert words.manifest_sha256 == hashlib.sha256(document).hexdigest()
+    assert words.location.endswith(described.digest)
+    assert (described.samples, described.annotations) == (4, 4)
+    assert [(x.attribute, x.value, x.count) for x in described.classes] == [
+        ("class", "a", 2),
+        ("class", "b", 2),
+    ]
+    assert [sample.digest for sample in samples] == sorted(sample.digest for sample in samples)
+    for sample in samples:
+        stored = described.shards[sample.shard]
+        shard = store.read_bytes(join(parent(words.location), stored.name), 1 << 30)
+        data = shard[sample.offset : sample.offset + sample.size]
+        assert data == images[sample.name]
+        assert hashlib.sha256(data).digest() == sample.digest
+        assert hashlib.sha256(shard).hexdigest() == stored.sha256
+        assert sample.width == 40 + int(sample.name[2])
+
+
+def test_shards_are_plain_tar_files(store: Store, prefix: str, tmp_path: Path) -> None:
+    put(store, prefix, {"a/1.png": image_bytes(1), "a/2.png": image_bytes(2)})
+    words = snapshot(store, prefix, selection(prefix))
+    described, samples = read(store, words, tmp_path)
+    assert words.location is not None
+    store.download(join(parent(words.location), described.shards[0].name), tmp_path / "s.tar")
+    with tarfile.open(tmp_path / "s.tar") as archive:
+        members = {member.name: member for member in archive}
+    assert set(members) == {f"{sample.digest.hex()}.png" for sample in samples}
+    assert {(member.mtime, member.uid, member.uname) for member in members.values()} == {(0, 0, "")}
+
+
+def test_the_same_data_gives_the_same_snapshot_again(store: Store, prefix: str) -> None:
+    put(store, prefix, {"a/1.png": image_bytes(1), "b/2.png": image_bytes(2)})
+    first = snapshot(store, prefix, selection(prefix))
+    assert snapshot(store, prefix, selection(prefix)) == first
+
+
+def test_the_digest_depends_on_images_and_labels_and_not_on_the_packing(
+    store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"a/{n}.png": image_bytes(n) for n in range(6)}
+    put(store, f"{prefix}/one", files)
+    put(store, f"{prefix}/two/deep", {name.replace("a/", "a/x"): v for name, v in files.items()})
+    put(store, f"{prefix}/other", {name.replace("a/", "b/"): v for name, v in files.items()})
+    one = snapshot(store, f"{prefix}/1", selection(f"{prefix}/one"))
+    monkeypatch.setattr(ShardWriter.__init__, "__defaults__", (20_000,))
+    two = snapshot(store, f"{prefix}/2", selection(f"{prefix}/two/deep"))
+    other = snapshot(store, f"{prefix}/3", selection(f"{prefix}/other"))
+    assert one.location is not None
+    assert two.location is not None
+    first, second = read_snapshot(store, one.location), read_snapshot(store, two.location)
+    assert first.digest == second.digest
+    assert len(first.shards) == 1
+    assert len(second.shards) > 1
+    assert all(shard.size_bytes <= 20_480 for shard in second.shards)
+    assert other.location is not None
+    assert read_snapshot(store, other.location).digest != first.digest
+
+
+def test_identical_images_are_stored_once(store: Store, prefix: str, tmp_path: Path) -> None:
+    put(store, prefix, {"a/1.png": image_bytes(1), "a/2.png": image_bytes(1)})
+    described, samples = read(store, snapshot(store, prefix, selection(prefix)), tmp_path)
+    assert (described.samples, samples[0].name, described.refused) == (1, "a/1.png", ())
+
+
+def test_copies_with_other_attributes_are_united(store: Store, prefix: str, tmp_path: Path) -> None:
+    put(store, f"{prefix}/kind", {"cat/1.png": image_bytes(1)})
+    put(store, f"{prefix}/colour", {"grey/1.png": image_bytes(1)})
+    words = snapshot(
+        store,
+        prefix,
+        selection(f"{prefix}/kind"),
+        selection(f"{prefix}/colour", attribute="colour"),
+    )
+    _, (sample,) = read(store, words, tmp_path)
+    assert [(x.attribute, x.value) for x in sample.labels] == [("class", "cat"), ("colour", "grey")]
+
+
+def test_copies_that_disagree_are_left_out_and_named(
+    store: Store, prefix: str, tmp_path: Path
+) -> None:
+    files = {f"a/{n}.png": image_bytes(n) for n in range(50)} | {"b/x.png": image_bytes(7)}
+    put(store, prefix, files)
+    described, samples = read(store, snapshot(store, prefix, selection(prefix)), tmp_path)
+    assert len(samples) == 49
+    (refused,) = described.refused
+    assert (refused.reason, refused.count) == ("ConflictingLabels", 2)
+    assert refused.examples == ("a/7.png", "b/x.png")
+
+
+def test_a_few_broken_images_are_counted_and_named(
+    store: Store, prefix: str, tmp_path: Path
+) -> None:
+    files = {f"a/{n}.png": image_bytes(n) for n in range(40)}
+    files |= {"a/broken.png": image_bytes(1)[:-300], "a/empty.jpg": b"", "notes.md": b"x"}
+    put(store, prefix, files)
+    described, _ = read(store, snapshot(store, prefix, selection(prefix)), tmp_path)
+    assert described.samples == 40
+    assert {(x.reason, x.examples) for x in described.refused} == {
+        ("Corrupt", ("a/broken.png",)),
+        ("Empty", ("a/empty.jpg",)),
+        ("OtherFile", ("notes.md",)),
+    }
+
+
+def test_too_many_broken_images_fail_the_snapshot(store: Store, prefix: str) -> None:
+    files = {f"a/{n}.png": image_bytes(n) for n in range(9)} | {"a/x.png": b"", "a/y.png": b"?"}
+    put(store, prefix, files)
+    with pytest.raises(BadData) as caught:
+        snapshot(store, prefix, selection(prefix))
+    assert "2 of 11 files cannot be used, more than 5%" in str(caught.value)
+    assert "Empty 1 (a/x.png)" in str(caught.value)
+    assert "NotAnImage 1 (a/y.png)" in str(caught.value)
+
+
+def test_yolo_boxes_and_polygons_are_read(store: Store, prefix: str, tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {
+        "data.yaml": "names: [cat, dog]",
+        "images/1.png": image_bytes(1),
+        "labels/1.txt": "0 0.5 0.5 0.5 0.5\n1 0.1 0.1 0.9 0.1 0.5 0.9\n",
+        "images/2.png": image_bytes(2),
+    }
+    put(store, prefix, files)
+    described, samples = read(store, snapshot(store, prefix, selection(prefix, "yolo")), tmp_path)
+    by_name = {sample.name: sample for sample in samples}
+    assert [(x.value, x.geometry, x.points) for x in by_name["images/1.png"].labels] == [
+        ("cat", "box", (0.25, 0.25, 0.75, 0.75)),
+        ("dog", "polygon", (0.1, 0.1, 0.9, 0.1, 0.5, 0.9)),
+    ]
+    assert by_name["images/2.png"].labels == ()
+    assert (described.samples, described.annotations) == (2, 2)
+
+
+def test_a_bad_label_line_fails_with_file_line_and_source(store: Store, prefix: str) -> None:
+    files: dict[str, bytes | str] = {
+        "images/1.png": image_bytes(1),
+        "labels/1.txt": "0 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5\n",
+    }
+    put(store, prefix, files)
+    with pytest.raises(BadData) as caught:
+        snapshot(store, prefix, selection(prefix, "yolo", classNames=["cat"]))
+    assert str(caught.value) == (
+        "labels/1.txt:2: class 7, but there are only 1 class names (0 to 0) "
+        f"(in s3://{BUCKET}/{prefix})"
+    )
+
+
+def test_a_source_without_images_says_where_it_looked(store: Store, prefix: str) -> None:
+    put(store, prefix, {"readme.md": "x"})
+    with pytest.raises(BadData, match=f"no images found under s3://{BUCKET}/{prefix}"):
+        snapshot(store, prefix, selection(prefix))
+
+
+def test_a_missing_bucket_is_named(store: Store, prefix: str) -> None:
+    wanted = selection(prefix)
+    wanted["source"]["s3"]["bucket"] = "no-such-bucket"
+    with pytest.raises(BucketNotFound, match="no-such-bucket"):
+        snapshot(store, prefix, wanted)
+
+
+class _ChangesWhileRead:
+    """A store in which one file is replaced after it was listed."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store, self._name = store, name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def list(self, prefix: str) -> Any:
+        found: list[ObjectInfo] = list(self._store.list(prefix))
+        for entry in found:
+            if entry.name == self._name:
+                self._store.write_bytes(entry.uri, image_bytes(99))
+        return iter(found)
+
+
+def test_a_source_that_changes_while_it_is_read_fails_naming_the_file(
+    store: Store, prefix: str
+) -> None:
+    uri = put(store, prefix, {"a/1.png": image_bytes(1), "a/2.png": image_bytes(2)})
+    with pytest.raises(BadData, match=f"{uri}/a/2.png was changed or removed while"):
+        snapshot(_ChangesWhileRead(store, "a/2.png"), prefix, selection(prefix))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"source": {"volume": {"claimName": "c"}}}, "source.volume is not supported yet"),
+        ({"filter": {"limit": 3}}, "filter is not supported yet"),
+    ],
+)
+def test_what_does_not_act_yet_is_refused(
+    store: Store, prefix: str, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidRunFile, match=said):
+        snapshot(store, prefix, selection(prefix) | change)
+
+
+def test_snapshot_json_reads_as_documented(store: Store, prefix: str) -> None:
+    put(store, prefix, {"a/1.png": image_bytes(1)})
+    words = snapshot(store, prefix, selection(prefix))
+    assert words.location is not None
+    document = json.loads(store.read_bytes(join(words.location, "snapshot.json")))
+    assert document["kind"] == "SnapshotManifest"
+    assert document["manifest"]["name"] == "manifest.parquet"
+    assert document["shards"][0]["name"].startswith("shards/")
