@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trainyard_local import debian, locks, pause, sharing
+from trainyard_local import debian, locks, pause
 from trainyard_local.containers import parse_container
 from trainyard_local.layout import PAUSE_IMAGE
 
@@ -29,42 +29,6 @@ def test_the_pause_image_is_a_whole_archive_and_the_same_each_time(tmp_path: Pat
     assert image["Config"] == f"{hashlib.sha256(config).hexdigest()}.json"
     digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
     assert json.loads(config)["rootfs"]["diff_ids"] == [digest]
-
-
-def test_sharing_links_what_is_written_once_and_copies_what_is_written_to(tmp_path: Path) -> None:
-    source, target = tmp_path / "one" / "root", tmp_path / "two" / "root"
-    layer = source / "io.containerd.snapshotter.v1.overlayfs" / "snapshots" / "1" / "fs" / "lib"
-    layer.parent.mkdir(parents=True)
-    layer.write_text("torch")
-    database = source / "io.containerd.metadata.v1.bolt" / "meta.db"
-    database.parent.mkdir()
-    database.write_text("source")
-    sandbox = source / "io.containerd.grpc.v1.cri" / "sandboxes" / "x"
-    sandbox.mkdir(parents=True)
-    (target / "old").mkdir(parents=True)
-
-    sharing.replace_root(source, target)
-
-    copied = target / database.relative_to(source)
-    assert (target / layer.relative_to(source)).samefile(layer)
-    assert copied.read_text() == "source"
-    assert not copied.samefile(database)
-    assert not (target / "old").exists()
-    assert not (target / "io.containerd.grpc.v1.cri").exists()
-    assert sandbox.is_dir()
-
-
-def test_sharing_after_an_interrupted_one_starts_over(tmp_path: Path) -> None:
-    source, target = tmp_path / "root-1", tmp_path / "root-2"
-    source.mkdir()
-    (source / "new").touch()
-    (tmp_path / "root-2.unfinished" / "half").mkdir(parents=True)
-    target.mkdir()
-
-    sharing.replace_root(source, target)
-
-    assert [path.name for path in target.iterdir()] == ["new"]
-    assert not (tmp_path / "root-2.unfinished").exists()
 
 
 def test_a_starter_finds_the_libraries_that_were_unpacked_beside_it() -> None:
