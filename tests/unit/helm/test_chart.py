@@ -121,14 +121,6 @@ def test_credentials_come_from_the_named_secret_and_stand_nowhere_in_the_chart()
     assert kinds(render(), "Secret") == []
 
 
-def test_without_a_secret_the_credentials_are_left_to_the_service_account() -> None:
-    objects = render(
-        {"store": {"existingSecret": ""}, "serviceAccount": {"annotations": {"a": "b"}}}
-    )
-    assert [item["name"] for item in container(objects)["env"]] == ["TRAINYARD_SETTINGS"]
-    assert one(objects, "ServiceAccount")["metadata"]["annotations"] == {"a": "b"}
-
-
 def test_chart_carries_exactly_the_generated_crds() -> None:
     generated = {path.name: path.read_text() for path in (REPOSITORY / "crds").glob("*.yaml")}
     carried = {path.name: path.read_text() for path in (CHART / "files/crds").glob("*.yaml")}
