@@ -12,9 +12,9 @@ def parse(text: str | bytes) -> tuple[Label, ...]:
 
 
 def test_a_box_becomes_its_corners() -> None:
-    assert parse("1 0.5 0.5 0.2 0.4\n") == (
-        Label("class", "dog", "box", pytest.approx((0.4, 0.3, 0.6, 0.7))),
-    )
+    (label,) = parse("1 0.5 0.5 0.2 0.4\n")
+    assert (label.attribute, label.value, label.geometry) == ("class", "dog", "box")
+    assert label.points == pytest.approx((0.4, 0.3, 0.6, 0.7))
 
 
 def test_a_polygon_keeps_its_points() -> None:

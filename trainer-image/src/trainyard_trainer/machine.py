@@ -22,8 +22,9 @@ def workdir() -> Path:
 def cpu_count(requested: float | None = None, cgroup: Path = _CGROUP) -> int:
     """How many CPUs to use, at least 1.
 
-    The variable TRAINYARD_CPUS decides; else the pod's limit; else, where the pod has a request
-    but no limit, what was requested: a machine's other CPUs belong to others.
+    The variable TRAINYARD_CPUS (a quantity such as `2` or `500m`) decides; else the pod's limit;
+    else, where the pod has a request but no limit, what was requested: a machine's other CPUs
+    belong to others.
 
     Parameters
     ----------
@@ -35,10 +36,12 @@ def cpu_count(requested: float | None = None, cgroup: Path = _CGROUP) -> int:
     available = len(os.sched_getaffinity(0))
     named = os.environ.get(CPUS_VARIABLE)
     if named:
-        if not named.isdecimal() or int(named) < 1:
-            raise InvalidRunFile(f"{CPUS_VARIABLE} is {named!r}; give a whole number from 1")
-        return min(int(named), available)
-    limit = _quota(cgroup) or requested or available
+        try:
+            limit: float = cpus_of(named)
+        except ValueError:
+            raise InvalidRunFile(f"{CPUS_VARIABLE} is {named!r}; give 2 or 500m") from None
+    else:
+        limit = _quota(cgroup) or requested or available
     return max(1, min(math.ceil(limit), available))
 
 
