@@ -221,3 +221,14 @@ def test_many_workers_work_on_every_key_and_never_on_one_at_the_same_time() -> N
             task.cancel()
 
     run(body)
+
+
+def test_timer_that_was_replaced_by_an_earlier_one_does_not_fire() -> None:
+    async def body(queue: Queue) -> None:
+        queue.add_after("a", 0.06)
+        queue.add_after("a", 0.01)
+        assert await queue.get() == "a"
+        queue.done("a")
+        assert await idle(queue, 0.1)
+
+    run(body)
