@@ -306,3 +306,12 @@ def test_job_left_by_a_pass_that_was_cut_off_is_asked_for_again() -> None:
     decision = decide_process(joined(job=JOB), NOW)
     assert [type(item) for item in decision.actions] == [CreateTrainingJob]
     assert len(decision.status.attempts) == 1
+
+
+def test_reason_column_of_a_refused_process_names_what_is_wrong_with_it() -> None:
+    unfit = capability(type="DetectorElement")
+    status = decide_process(facts(capability=unfit), NOW).status
+    assert status.phase is ProcessPhase.FAILED
+    assert told(status, ConditionType.FAILED)[1] == "ValidationFailed"
+    assert status.display is not None
+    assert status.display.reason == "EngineMismatch"

@@ -47,6 +47,7 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
                 else Reason.VALIDATION_FAILED
             )
             draft.fail(whole, finding.message)
+            draft.show(reason=str(finding.reason))
         else:
             draft.phase(ProcessPhase.QUEUED, finding.reason)
             draft.look_again_at = draft.now + POLL
