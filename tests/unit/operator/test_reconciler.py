@@ -143,7 +143,7 @@ def test_job_that_a_quota_refuses_is_told_once_and_tried_again(world: World) -> 
             return 403, json.loads(body)
         return answer(method, path, *rest)
 
-    world.fake._answer = refusing  # type: ignore[method-assign]
+    world.fake._answer = refusing  # type: ignore[method-assign, assignment]
     world.step()
     for _ in range(2):
         with pytest.raises(Forbidden, match="exceeded quota: jobs"):
