@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -45,11 +45,9 @@ class _Redrawn:
         self._live = live
 
     def show(self, table: str, notes: Sequence[str]) -> None:
-        lines = Text(table.rstrip())
-        lines.no_wrap = True
-        for note in notes:
-            lines.append(f"\n  {note}", style="dim")
-        self._live.update(lines, refresh=True)
+        lines = Text(table.rstrip(), no_wrap=True)
+        sentences = (Text(f"  {note}", style="dim") for note in notes)
+        self._live.update(Group(lines, *sentences), refresh=True)
 
 
 class ChangedLines:
