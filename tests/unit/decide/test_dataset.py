@@ -181,9 +181,21 @@ def test_snapshot_job_is_told_what_to_read_and_where_to_write() -> None:
     assert action.run.output == snapshot_root(STORE_ROOT, "demo") == "s3://trainyard/datasets/demo"
 
 
+def recorded(facts: DatasetFacts) -> DatasetFacts:
+    status = facts.dataset.status.model_copy(update={"phase": DatasetPhase.SNAPSHOTTING})
+    return replace(facts, dataset=facts.dataset.model_copy(update={"status": status}))
+
+
 @pytest.mark.parametrize("name", [name for name in CASES if name != "just applied"])
 def test_a_job_is_made_once_and_only_for_what_can_be_read(name: str) -> None:
-    assert decide_dataset(CASES[name][0], NOW).actions == ()
+    facts = CASES[name][0]
+    assert decide_dataset(recorded(facts) if facts.job else facts, NOW).actions == ()
+
+
+def test_a_job_whose_making_was_cut_off_before_the_record_is_made_whole() -> None:
+    facts = CASES["the Job runs"][0]
+    (action,) = decide_dataset(facts, NOW).actions
+    assert action == decide_dataset(known(), NOW).actions[0]
 
 
 def test_ready_dataset_says_what_is_in_it() -> None:

@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 
 from trainyard.api._base import ApiModel
-from trainyard.api.meta import ANNOTATION_SPEC_HASH, LABEL_ROLE, Json
+from trainyard.api.meta import ANNOTATION_SPEC_HASH, LABEL_ROLE, ROLE_SNAPSHOT, Json
 from trainyard.cluster import objects, parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
@@ -139,8 +139,8 @@ class Applier:
         """The Job of that name, if it is the one that is wanted.
 
         One of ours that says something else was made by a pass that was cut off before the
-        attempt was recorded, so it was never started: it is removed, and the next pass makes it
-        again.
+        attempt was recorded, so it was never started, or its pod still lacks its ConfigMap: it is
+        removed, and the next pass makes it again.
         """
         name = wanted["metadata"]["name"]
         found = self._api.get(JOB, name, namespace)
@@ -151,7 +151,8 @@ class Applier:
             self._cache.put(JOB, found)
             raise Conflict(f"Job {namespace}/{name} was made by another")
         if fact.spec_hash != wanted["metadata"]["annotations"][ANNOTATION_SPEC_HASH]:
-            if fact.suspended:
+            role = (parse.metadata(found).get("labels") or {}).get(LABEL_ROLE)
+            if fact.suspended or role == ROLE_SNAPSHOT:
                 self._api.delete(
                     JOB, name, namespace, uid=fact.uid, resource_version=fact.resource_version
                 )

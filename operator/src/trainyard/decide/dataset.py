@@ -81,8 +81,21 @@ def _begin(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
     if not facts.secret_present:
         finding = missing_secret(meta.namespace)
         return _say(facts, now, DatasetPhase.PENDING, finding.reason, finding.message, poll=True)
+    return _say(
+        facts,
+        now,
+        DatasetPhase.SNAPSHOTTING,
+        Reason.SNAPSHOTTING,
+        "the snapshot is being made",
+        actions=(CreateSnapshotJob(_run_file(facts)),),
+    )
+
+
+def _run_file(facts: DatasetFacts) -> SnapshotRunFile:
+    """What the snapshot Job is told."""
     settings = facts.settings
-    run = SnapshotRunFile(
+    meta = facts.dataset.metadata
+    return SnapshotRunFile(
         name=meta.name,
         namespace=meta.namespace,
         uid=meta.uid,
@@ -91,14 +104,6 @@ def _begin(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
         store=settings.store,
         progress=ProgressTarget(url=settings.progress_url) if settings.progress_url else None,
     ).sealed()
-    return _say(
-        facts,
-        now,
-        DatasetPhase.SNAPSHOTTING,
-        Reason.SNAPSHOTTING,
-        "the snapshot is being made",
-        actions=(CreateSnapshotJob(run),),
-    )
 
 
 def _follow(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
@@ -115,7 +120,18 @@ def _follow(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
         elif pod.unschedulable:
             reason = Reason.UNSCHEDULABLE
             message = f"the snapshot's pod cannot be placed: {pod.unschedulable[:300]}"
-    return _say(facts, now, DatasetPhase.SNAPSHOTTING, reason, message, changes=changes)
+    # The record is written after Job and ConfigMap: without it a pass was cut off between them,
+    # and the pod waits for its ConfigMap.
+    recorded = facts.dataset.status.phase is DatasetPhase.SNAPSHOTTING
+    return _say(
+        facts,
+        now,
+        DatasetPhase.SNAPSHOTTING,
+        reason,
+        message,
+        actions=() if recorded else (CreateSnapshotJob(_run_file(facts)),),
+        changes=changes,
+    )
 
 
 def _harvest(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
