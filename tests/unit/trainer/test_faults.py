@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainyard.api.documents import DocumentError
+from trainyard.api.report import TERMINATION_MESSAGE_LIMIT, ExitCode, LastWords
+from trainyard.stores import AccessDenied
+from trainyard_trainer import faults, termination
+from trainyard_trainer.progress import thinned
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (faults.BadData("x"), ExitCode.BAD_DATA, "BadData"),
+        (faults.ClassesMissing("x"), ExitCode.BAD_DATA, "ClassesMissing"),
+        (faults.InvalidRunFile("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),
+        (DocumentError("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),
+        (faults.GPUNotVisible("x"), ExitCode.GPU_NOT_VISIBLE, "GPUNotVisible"),
+        (torch.OutOfMemoryError("x"), ExitCode.GPU_OUT_OF_MEMORY, "GPUOutOfMemory"),
+        (faults.ArtefactUploadFailed("x"), ExitCode.STORE_UNAVAILABLE, "ArtefactUploadFailed"),
+        (AccessDenied("x"), ExitCode.STORE_UNAVAILABLE, "StoreUnavailable"),
+        (faults.Stopped("x"), ExitCode.STOPPED, "Stopped"),
+        (ZeroDivisionError("x"), ExitCode.INTERNAL_ERROR, "TrainerError"),
+    ],
+)
+def test_every_error_has_its_exit_code_and_reason(
+    error: Exception, code: ExitCode, reason: str
+) -> None:
+    found, words = faults.explain(error)
+    assert (found, words.reason) == (code, reason)
+
+
+def test_an_unknown_error_is_one_line_with_its_type() -> None:
+    _, words = faults.explain(ValueError("two\nlines " + "x" * 5000))
+    assert words.message.startswith("ValueError: two lines xxx")
+    assert "\n" not in words.message
+
+
+def test_last_words_fit_what_the_kubelet_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINYARD_TERMINATION_LOG", str(tmp_path / "log"))
+    termination.say(LastWords(reason="BadData", message="ü" * 2048, location="s3://b/" + "k" * 900))
+    data = (tmp_path / "log").read_bytes()
+    assert len(data) <= TERMINATION_MESSAGE_LIMIT
+    words = LastWords.model_validate_json(data)
+    assert words.reason == "BadData"
+    assert words.message.startswith("ü" * 100)
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 1000])
+def test_a_long_history_is_thinned_to_its_shape(count: int) -> None:
+    kept = thinned(range(count), 50)
+    assert len(kept) == min(count, 50)
+    assert list(kept) == sorted(set(kept))
+    if count:
+        assert (kept[0], kept[-1]) == (0, count - 1)
