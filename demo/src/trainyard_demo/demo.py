@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trainyard.api.run import StoreLocation
@@ -154,17 +155,21 @@ class Demo:
                 self.say(f"  {file.line()}")
 
     def _predict(self, data: Prepared) -> None:
-        for name in follow.PROCESSES:
-            example = name.partition("-")[0]
-            model = self.output / name
-            command = (
-                *(str(checks.trainer_python(self.repository)), "-m", "trainyard_trainer"),
-                *("predict", "--weights", str(model / "model.pth")),
-                *("--config", str(model / "config.yaml")),
-                *("--data", str(data.folder / example / "test")),
-                *("--out", str(model / "predictions.png")),
-            )
-            self.programs.run(command, self.say)
+        tasks = [
+            Task(name, f"predictions of {name}", partial(self._predict_one, name, data))
+            for name in follow.PROCESSES
+        ]
+        together(tasks, self.programs, self.timings, self.say)
+
+    def _predict_one(self, name: str, data: Prepared, say: Say) -> None:
+        model, example = self.output / name, name.partition("-")[0]
+        command = (
+            *(str(checks.trainer_python(self.repository)), "-m", "trainyard_trainer", "predict"),
+            *("--weights", str(model / "model.pth"), "--config", str(model / "config.yaml")),
+            *("--data", str(data.folder / example / "test")),
+            *("--out", str(model / "predictions.png")),
+        )
+        self.programs.run(command, say)
 
     def _conclude(self, followed: follow.Followed) -> None:
         processes = [followed.processes[name] for name in follow.PROCESSES]
