@@ -229,6 +229,16 @@ class TestRelease:
         assert not lock.release("gpu-1")
         assert LEASE in fake.objects
 
+    def test_removes_the_suspended_job_of_a_process_that_is_over_and_then_the_lock(
+        self, lock: NodeLock, start: StartJob, fake: FakeApi
+    ) -> None:
+        lock.start(start)
+        fake.objects[f"{JOBS}/{JOB_NAME}"]["spec"]["suspend"] = True
+        fake.objects[PROCESS]["status"]["phase"] = "Failed"
+        assert lock.release("gpu-1")
+        assert f"{JOBS}/{JOB_NAME}" not in fake.objects
+        assert LEASE not in fake.objects
+
     def test_of_a_free_node_does_nothing(self, lock: NodeLock, fake: FakeApi) -> None:
         assert not lock.release("gpu-1")
         assert fake.writes() == []

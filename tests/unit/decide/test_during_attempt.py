@@ -52,6 +52,35 @@ def running(**changes: Any) -> ProcessFacts:
     return attempted(**{"job": RUNNING_JOB, "lease": LEASE, "pod": POD, **changes})
 
 
+def suspended(known: ProcessFacts) -> ProcessFacts:
+    """The same process after somebody set spec.suspend to true."""
+    spec = known.process.spec.model_copy(update={"suspend": True})
+    return replace(known, process=known.process.model_copy(update={"spec": spec}))
+
+
+class TestSuspend:
+    def test_before_the_start_leaves_the_queue_and_starts_nothing(self) -> None:
+        decision = decide_process(suspended(attempted()), after(1))
+        assert decision.actions == ()
+        assert decision.status.phase is ProcessPhase.SUSPENDED
+        assert told(decision.status, ConditionType.SUSPENDED)[0] == "True"
+
+    def test_set_back_joins_again(self) -> None:
+        left = decide_process(suspended(attempted()), after(1)).status
+        decision = decide_process(with_status(attempted(), left), after(2))
+        assert decision.actions == (START,)
+        assert told(decision.status, ConditionType.SUSPENDED)[0] == "False"
+
+    def test_of_a_run_that_goes_on_is_said_not_to_act(self) -> None:
+        status = decide_process(suspended(running()), after(1)).status
+        assert status.phase is ProcessPhase.RUNNING
+        assert told(status, ConditionType.SUSPENDED) == (
+            "False",
+            "NotYetSupported",
+            "stopping a started run is not supported yet",
+        )
+
+
 class TestStart:
     def test_needs_the_attempt_on_record(self) -> None:
         assert decide_process(attempted(), after(1)).actions == (START,)

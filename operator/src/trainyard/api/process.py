@@ -394,7 +394,7 @@ class TrainingProcessStatus(ApiModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
     ] = ()
-    """Validated, NodeReserved, Running, Suspended, ProgressStalled, Complete, Failed and
+    """Validated, NodeReserved, Running, Suspended, Complete, Failed and
     Finished, which is true with either end."""
     resolved: Resolved | None = None
     """What the run is made of, frozen at the first attempt."""

@@ -16,7 +16,6 @@ class ConditionType(StrEnum):
     NODE_RESERVED = "NodeReserved"  # the target node is ours
     RUNNING = "Running"  # the training pod runs
     SUSPENDED = "Suspended"  # it does not start, or was stopped
-    PROGRESS_STALLED = "ProgressStalled"  # no sign of life from the trainer
     COMPLETE = "Complete"  # ended with a verified model
     FAILED = "Failed"  # ended without
     FINISHED = "Finished"  # ended, either way
@@ -39,7 +38,6 @@ class Reason(StrEnum):
     CLASSES_MISSING = "ClassesMissing"  # the train data lacks a class of the capability
     SPLITS_OVERLAP = "SplitsOverlap"  # the same image is in train and in dev or test
     NOT_YET_SUPPORTED = "NotYetSupported"  # a field is set that does not act yet
-    INVALID_OBJECT = "InvalidObject"  # the stored object does not fit the API's types
 
     # NodeReserved.
     RESERVED = "Reserved"  # the lock is held for this process

@@ -82,6 +82,16 @@ class NodeLock:
             return False
         pods, jobs = self._cluster(node)
         holder = next((job for job in jobs if job.uid == lease.holder_job_uid), None)
+        if holder is not None and self._abandoned(holder, lease):
+            # First the Job, so that nobody's late unsuspend can land on it; then the lock.
+            self._api.delete(
+                JOB,
+                holder.name,
+                holder.namespace,
+                uid=holder.uid,
+                resource_version=holder.resource_version,
+            )
+            holder = None
         if not may_release(LockFacts(lease=lease, holder_job=holder, pods=tuple(pods))):
             return False
         self._api.delete(
@@ -92,6 +102,16 @@ class NodeLock:
             resource_version=lease.resource_version,
         )
         return True
+
+    def _abandoned(self, job: JobFacts, lease: LeaseFacts) -> bool:
+        """Whether a Job that was never started holds the lock for a process that is over."""
+        if not job.suspended or job.finished:
+            return False
+        namespace, _, name = lease.holder.partition("/")
+        process = self._api.get(PROCESS, name, namespace)
+        if process is None or parse.metadata(process).get("uid") != job.owner_uid:
+            return True
+        return (process.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
     def _still_wanted(self, action: StartJob) -> Refused | None:
         """The process is there, unfinished, and has the attempt on record."""

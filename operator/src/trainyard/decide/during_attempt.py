@@ -32,7 +32,16 @@ def during_attempt(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) ->
     elif job.suspended:
         _start(facts, draft, attempt, job)
     else:
+        _say_that_stopping_does_not_act(facts, draft)
         _follow(facts, draft, attempt, job)
+
+
+def _say_that_stopping_does_not_act(facts: ProcessFacts, draft: StatusDraft) -> None:
+    if facts.process.spec.suspend:
+        reason, message = Reason.NOT_YET_SUPPORTED, "stopping a started run is not supported yet"
+    else:
+        reason, message = Reason.STARTED, "spec.suspend is false"
+    draft.condition(ConditionType.SUSPENDED, False, reason, message)
 
 
 def _start(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFacts) -> None:
@@ -45,6 +54,19 @@ def _start(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFa
         _end_attempt(facts, draft, attempt, Reason.RUN_FILE_DELETED, message)
         draft.fail(Reason.RUN_FILE_DELETED, message)
         return
+    if facts.process.spec.suspend and not _holds_lock(facts, job):
+        draft.phase(ProcessPhase.SUSPENDED, Reason.DRAFT)
+        draft.condition(
+            ConditionType.SUSPENDED,
+            True,
+            Reason.DRAFT,
+            "left the queue before it started: set spec.suspend to false to go on",
+        )
+        draft.condition(
+            ConditionType.NODE_RESERVED, False, Reason.DRAFT, "it does not wait for its node"
+        )
+        return
+    draft.condition(ConditionType.SUSPENDED, False, Reason.STARTED, "spec.suspend is false")
     if not _holds_lock(facts, job) and not node_is_free(facts, draft):
         if draft.changes["phase"] is ProcessPhase.FAILED:
             _end_attempt(facts, draft, attempt, Reason.INSUFFICIENT_GPUS)

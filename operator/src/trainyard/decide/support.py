@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.capability import CapabilitySpec, CapabilityType
+from trainyard.api.capability import CapabilitySpec, CapabilityType, Geometry
 from trainyard.api.dataset import DataFormat, DatasetSpec
 from trainyard.api.process import OnExistingRun, TrainingProcessSpec
 from trainyard.api.template import Engine, TrainingTemplateSpec
@@ -30,6 +30,8 @@ def unsupported_in_capability(spec: CapabilitySpec) -> str | None:
     """The first field of a Capability that does not act yet; None if all act."""
     if spec.type in (CapabilityType.BOX_CLASSIFIER, CapabilityType.BOX_EMBEDDER):
         return f"spec.type: {spec.type}"
+    if spec.geometry is Geometry.POLYGON:
+        return f"spec.geometry: {spec.geometry}"
     return None
 
 
