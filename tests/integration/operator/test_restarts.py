@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import UTC, datetime
 
 from support.invariants import InvariantChecker
 from support.trainer import progress_of
 from support.waiting import eventually
 from support.world import World
 
-from trainyard.cluster.resources import PROCESS
+from trainyard.api.dataset import Dataset
+from trainyard.cluster.objects import snapshot_bundle
+from trainyard.cluster.resources import DATASET, JOB, PROCESS
+from trainyard.decide.actions import CreateSnapshotJob
+from trainyard.decide.dataset import decide_dataset
+from trainyard.decide.facts import DatasetFacts
+from trainyard.operator.settings import parse_settings
+from trainyard.operator.wiring import decision_settings, pod_settings
 
-KILLS = 4
+KILLS = 3
 
 
 def test_killed_in_the_middle_it_goes_on_and_two_are_never_live_on_the_node(
@@ -94,6 +102,25 @@ def test_killed_again_and_again_at_random_moments_all_runs_succeed_once(
     world.wait_released(*nodes)
     for node in nodes:
         assert checker.most_live[node] == 1, f"seed {seed}"
+
+
+def test_what_was_cut_off_between_the_job_and_its_config_map_is_made_whole(world: World) -> None:
+    world.inputs()
+    world.wait_phase(DATASET, "dev", "Ready")
+    world.wait_phase(DATASET, "train", "Ready")
+    world.operator.kill()
+    world.dataset("late")
+    world.process("cats")
+    settings = parse_settings(world.operator.settings_text(), "settings")
+    late = Dataset.model_validate(world.get(DATASET, "late"))
+    facts = DatasetFacts(dataset=late, settings=decision_settings(settings))
+    (action,) = decide_dataset(facts, late.metadata.creation_timestamp or datetime.now(UTC)).actions
+    assert isinstance(action, CreateSnapshotJob)
+    job = snapshot_bundle(action.run, pod_settings(settings)).job
+    world.api.create(JOB, job, world.namespace)
+    world.operator.start()
+    world.wait_phase(DATASET, "late", "Ready")
+    world.succeeds("cats")
 
 
 def test_a_process_deleted_while_no_operator_runs_frees_its_node_afterwards(world: World) -> None:

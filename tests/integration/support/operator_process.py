@@ -107,6 +107,10 @@ class OperatorProcess:
         """All that it has printed."""
         return self._service().log.read_text(encoding="utf-8", errors="replace")
 
+    def settings_text(self) -> str:
+        """The settings file as it was written at the last start."""
+        return self._settings_file.read_text()
+
     @property
     def _settings_file(self) -> Path:
         return self.folder / "settings.yaml"
@@ -122,6 +126,8 @@ class OperatorProcess:
             "AWS_ACCESS_KEY_ID": self.account.access_key,
             "AWS_SECRET_ACCESS_KEY": self.account.secret_key,
         }
+        if "PYTHONPATH" in os.environ:
+            environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
         command = (sys.executable, "-m", "trainyard.operator")
         return Service("operator", command, self.folder, environment, (self._settings_file,))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ class Watch:
         self._on_event = on_event
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{type_.plural}", daemon=True)
+        self._response: Any = None
         self.failure: BaseException | None = None
 
     def start(self) -> Watch:
@@ -41,8 +43,12 @@ class Watch:
         return self
 
     def stop(self) -> None:
-        """End after the event at hand."""
+        """End, and close the connection: an API server that ends waits for open watches."""
         self._stopping.set()
+        connection = getattr(self._response, "connection", None)
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _run(self) -> None:
         version, known = "", dict[str, Json]()
@@ -75,7 +81,7 @@ class Watch:
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", str(RECONNECT_SECONDS)),
         ]
-        response = self._request(query, stream=True)
+        self._response = response = self._request(query, stream=True)
         with contextlib.closing(response):
             buffer = b""
             for chunk in response.stream(amt=None, decode_content=True):
