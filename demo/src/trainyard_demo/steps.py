@@ -105,7 +105,9 @@ class Programs:
             for line in process.stdout:
                 text = line.rstrip()
                 said.append(text)
-                say(text)
+                # What a program says about being interrupted is no news to who interrupted it.
+                if not self._stopped:
+                    say(text)
             status = process.wait()
         if status != 0:
             shown = " ".join(Path(word).name if word == command[0] else word for word in command)

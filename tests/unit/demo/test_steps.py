@@ -58,6 +58,21 @@ def test_failure_stops_what_runs_beside_it() -> None:
     assert {name for name, _, beside in timings.steps if beside} == {"sleeping", "failing"}
 
 
+def test_last_words_of_a_stopped_program_are_not_passed_on() -> None:
+    programs, lines = Programs(), []
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        programs.stop()
+
+    code = (
+        "import time\nprint('up', flush=True)\n"
+        "try: time.sleep(300)\nexcept KeyboardInterrupt: print('last words')"
+    )
+    programs.run([PYTHON, "-c", code], hear)
+    assert lines == ["up"]
+
+
 def test_nothing_is_started_after_the_stop() -> None:
     programs = Programs()
     programs.stop()
