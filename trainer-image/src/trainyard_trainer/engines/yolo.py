@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 import ultralytics
 from PIL import Image
+from ultralytics.data import utils as data_utils
 from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import LOGGER, SETTINGS
 
@@ -54,6 +55,10 @@ class Varied:
         fitness = metrics[self.fitness_key]
         self.best_fitness = fitness if before is None else max(before, fitness)
         return metrics, fitness
+
+    def read_results_csv(self) -> dict[str, Any]:
+        """Nothing: metrics.jsonl has it, and reading the library's table costs an import."""
+        return {}
 
     def final_eval(self) -> None:
         """Nothing: the finished model is evaluated as it is published, by the recipe."""
@@ -254,6 +259,9 @@ def class_name(index: int) -> str:
 def quieten_library() -> None:
     """No network, no integrations, and only warnings in the log."""
     LOGGER.setLevel(logging.WARNING)
+    # Before each training it has matplotlib search all fonts of the system, which takes seconds,
+    # and downloads one that is missing. Nothing here draws with it.
+    data_utils.check_font = _no_font
     integrations = (
         "clearml",
         "comet",
@@ -269,6 +277,10 @@ def quieten_library() -> None:
     wanted = {name: False for name in integrations if SETTINGS.get(name)}
     if wanted:
         SETTINGS.update(wanted)
+
+
+def _no_font(font: str = "") -> None:
+    """Stands in for `ultralytics.utils.checks.check_font`."""
 
 
 def _precision(wanted: bool, device: str) -> bool | str:
