@@ -66,8 +66,8 @@ def test_last_words_of_a_stopped_program_are_not_passed_on() -> None:
         programs.stop()
 
     code = (
-        "import time\nprint('up', flush=True)\n"
-        "try: time.sleep(300)\nexcept KeyboardInterrupt: print('last words')"
+        "import time\ntry:\n print('up', flush=True)\n time.sleep(300)\n"
+        "except KeyboardInterrupt: print('last words')"
     )
     programs.run([PYTHON, "-c", code], hear)
     assert lines == ["up"]
