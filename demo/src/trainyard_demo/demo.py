@@ -27,6 +27,8 @@ from trainyard_local.paths import Cache
 
 WAITS = "digits-unvaried"
 """The process that wants the node of another one."""
+EXAMPLES = 3
+"""Predictions that are told in words; the picture shows more."""
 REPORT_EVERY = 500
 """Files between two lines about files."""
 
@@ -169,7 +171,11 @@ class Demo:
             *("--data", str(data.folder / example / "test")),
             *("--out", str(model / "predictions.png")),
         )
-        self.programs.run(command, say)
+        lines: list[str] = []
+        # Of each line its message: the time is that of any other line here.
+        self.programs.run(command, lambda line: lines.append(line.partition(" INFO ")[2] or line))
+        for line in (*lines[: EXAMPLES + 1], *lines[-1:]):
+            say(line)
 
     def _conclude(self, followed: follow.Followed) -> None:
         processes = [followed.processes[name] for name in follow.PROCESSES]
