@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -172,8 +173,13 @@ class Demo:
             *("--out", str(model / "predictions.png")),
         )
         lines: list[str] = []
-        # Of each line its message: the time is that of any other line here.
-        self.programs.run(command, lambda line: lines.append(line.partition(" INFO ")[2] or line))
+
+        def keep(line: str) -> None:
+            # Its message alone: when it was said matters to nobody here.
+            lines.append(line.partition(" INFO ")[2] or line)
+
+        with tempfile.TemporaryDirectory(prefix="trainyard-demo-") as scratch:
+            self.programs.run(command, keep, {"TRAINYARD_WORKDIR": scratch})
         for line in (*lines[: EXAMPLES + 1], *lines[-1:]):
             say(line)
 

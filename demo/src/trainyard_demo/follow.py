@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from trainyard.api.meta import LABEL_DATASET, LABEL_PROCESS
@@ -39,19 +40,28 @@ class Followed:
         The newest that is known of each training pod, by UID.
     waits : list of str
         Sentences in which processes said what they waited for, in order, each once.
+    last_seen : dict
+        When each pod was last seen, by UID.
     """
 
     processes: dict[str, TrainingProcess] = field(default_factory=dict)
     pods: dict[str, PodLife] = field(default_factory=dict)
     waits: list[str] = field(default_factory=list)
+    last_seen: dict[str, datetime] = field(default_factory=dict)
 
-    def note(self, sight: Sight) -> list[str]:
+    def note(self, sight: Sight, now: datetime) -> list[str]:
         """Remember a sight.
+
+        A pod that is gone without a word ended: its kubelet lets go of a deleted pod when its
+        containers are over. When they were is not known, so it counts as live until it was last
+        seen, in whole seconds as kubelets count.
 
         Parameters
         ----------
         sight : Sight
             What was read just now.
+        now : datetime
+            The time before it was read.
 
         Returns
         -------
@@ -61,14 +71,20 @@ class Followed:
         self.processes = {
             name: sight.processes[name] for name in PROCESSES if name in sight.processes
         }
-        self.pods.update((pod.uid, pod) for pod in sight.pods)
-        now = [
+        for pod in sight.pods:
+            self.pods[pod.uid] = pod
+            self.last_seen[pod.uid] = max(pod.started, now.replace(microsecond=0))
+        seen = {pod.uid for pod in sight.pods}
+        for uid, pod in self.pods.items():
+            if uid not in seen and pod.finished is None:
+                self.pods[uid] = replace(pod, finished=self.last_seen[uid])
+        waits = [
             f"{name}: {sentence}"
             for name, process in self.processes.items()
             if (sentence := waiting(process))
         ]
-        self.waits += [sentence for sentence in now if sentence not in self.waits]
-        return now
+        self.waits += [sentence for sentence in waits if sentence not in self.waits]
+        return waits
 
 
 def apply(kubernetes: Kubernetes, examples: Path, *, new_data: bool) -> str:
@@ -132,8 +148,9 @@ def follow(kubernetes: Kubernetes, screen: Screen, clock: Clock = time.monotonic
     followed = Followed()
     last, since = None, clock()
     while True:
+        now = datetime.now(UTC)
         sight = look(kubernetes)
-        notes = followed.note(sight)
+        notes = followed.note(sight, now)
         if sight.version != last:
             last, since = sight.version, clock()
             table = kubernetes.run("get", "trainingprocesses.trainyard.dev", "--namespace", TEAM)

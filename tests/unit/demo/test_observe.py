@@ -166,6 +166,33 @@ def test_each_wait_is_remembered_once_and_other_processes_are_left_alone() -> No
             process(("NodeReserved", "False", "waiting"), name="mine"),
         ]
     )
-    assert followed.note(sight) == followed.note(sight) == ["digits: waiting"]
+    assert followed.note(sight, START) == followed.note(sight, START) == ["digits: waiting"]
     assert followed.waits == ["digits: waiting"]
     assert list(followed.processes) == ["digits"]
+
+
+def gone_after(seconds: float, other_starts: int) -> list[str]:
+    """Overlaps when a running pod is seen until then, vanishes, and another one starts."""
+    followed = Followed()
+    running = pod(RUNNING)
+    followed.note(parse([running]), START)
+    followed.note(parse([running]), START + timedelta(seconds=seconds))
+    later = pod({"running": {"startedAt": f"2026-01-01T12:00:{other_starts:02d}Z"}})
+    later["metadata"] |= {"name": "q", "uid": "v"}
+    followed.note(parse([later]), START + timedelta(seconds=30))
+    return overlaps(followed.pods.values())
+
+
+def test_pod_that_vanished_was_live_until_it_was_last_seen() -> None:
+    assert gone_after(9.8, other_starts=20) == []
+    assert gone_after(9.8, other_starts=9) == []
+    assert len(gone_after(9.8, other_starts=8)) == 1
+
+
+def test_two_pods_seen_running_at_one_moment_were_live_together() -> None:
+    followed = Followed()
+    second = pod({"running": {"startedAt": "2026-01-01T12:00:05Z"}})
+    second["metadata"] |= {"name": "q", "uid": "v"}
+    followed.note(parse([pod(RUNNING), second]), START + timedelta(seconds=6))
+    followed.note(parse([]), START + timedelta(seconds=8))
+    assert len(overlaps(followed.pods.values())) == 1
