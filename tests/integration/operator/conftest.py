@@ -36,7 +36,7 @@ PROGRAMS = (
     "kubectl",
     "versitygw",
 )
-GPU_WAIT_SECONDS = 4
+GPU_WAIT_SECONDS = 6
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def test_a_running_process_that_is_deleted_takes_everything_along_and_frees_its_
 ) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     world.wait_phase(PROCESS, "cats", "Running")
     assert all(_traces(world, "cats").values())
     world.delete(PROCESS, "cats")
@@ -46,7 +46,7 @@ def test_a_running_process_that_is_deleted_takes_everything_along_and_frees_its_
 def test_a_node_stays_taken_while_the_pod_of_a_deleted_process_still_lives(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     end = world.kubelet.linger(world.namespace, "cats")
     world.process("next")
     world.wait_reason("next", "NodeReserved", "WaitingForNode")
@@ -66,7 +66,7 @@ def test_a_node_stays_taken_while_the_pod_of_a_deleted_process_still_lives(world
 def test_a_waiting_process_that_is_deleted_lets_those_behind_it_move_up(world: World) -> None:
     world.ready_inputs()
     hold = world.process("running", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     for name in ("a", "b"):
         world.process(name, priority=int(name == "a"))
         world.wait_reason(name, "NodeReserved", "WaitingForNode")

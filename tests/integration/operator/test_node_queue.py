@@ -15,7 +15,7 @@ def test_of_two_processes_on_one_node_one_waits_is_told_for_whom_and_runs_after(
 ) -> None:
     world.ready_inputs()
     hold = world.process("first", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     world.process("second")
     condition = world.wait_reason("second", "NodeReserved", "WaitingForNode")
     holder = f"{world.namespace}/first"
@@ -43,7 +43,7 @@ def test_two_nodes_train_at_the_same_time(world: World) -> None:
         world.process("two", held=True, targetNode=world.other_node),
     ]
     for hold in holds:
-        assert hold.started.wait(20)
+        assert hold.started.wait(60)
     for hold in holds:
         hold.let_go.set()
     world.succeeds("one")
@@ -53,7 +53,7 @@ def test_two_nodes_train_at_the_same_time(world: World) -> None:
 def test_priority_goes_before_age_and_age_before_nothing(world: World) -> None:
     world.ready_inputs()
     hold = world.process("running", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     order = [("old", 0), ("young", 0), ("urgent", 10)]
     for name, priority in order:
         world.process(name, priority=priority)
@@ -75,7 +75,7 @@ def test_priority_goes_before_age_and_age_before_nothing(world: World) -> None:
 def test_a_changed_priority_moves_a_waiting_process(world: World) -> None:
     world.ready_inputs()
     hold = world.process("running", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     for name in ("a", "b"):
         world.process(name)
         world.wait_reason(name, "NodeReserved", "WaitingForNode")
@@ -108,7 +108,7 @@ def test_many_processes_applied_at_once_run_one_after_the_other(
 def test_a_process_of_another_namespace_waits_as_well(world: World) -> None:
     world.ready_inputs()
     hold = world.process("first", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     other = World(
         api=world.api,
         kubelet=world.kubelet,
@@ -142,7 +142,7 @@ def test_a_process_that_cannot_run_yet_does_not_block_the_queue(world: World) ->
 def test_the_job_is_pinned_suspended_first_and_can_make_one_pod_only(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     [job] = world.jobs("cats")
     spec = job["spec"]
     assert (spec["parallelism"], spec["completions"], spec["backoffLimit"]) == (1, 1, 0)

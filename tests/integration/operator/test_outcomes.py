@@ -99,7 +99,7 @@ def test_a_run_whose_files_are_not_what_they_should_be_never_succeeds(world: Wor
 def test_a_job_deleted_by_hand_ends_the_run_and_frees_the_node(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     world.wait_phase(PROCESS, "cats", "Running")
     world.process("next")
     [job] = world.jobs("cats")
@@ -119,7 +119,7 @@ def test_an_oom_killed_container_with_last_words_is_still_out_of_memory(world: W
 def test_a_config_map_of_the_run_cannot_be_changed(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     [config_map] = world.config_maps("cats")
     name = config_map["metadata"]["name"]
     refused = world.kubectl(

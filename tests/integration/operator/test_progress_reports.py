@@ -15,7 +15,7 @@ from trainyard.cluster.resources import DATASET, POD, PROCESS
 
 def _running(world: World, name: str, **spec: object) -> PodRun:
     hold = world.process(name, held=True, **spec)
-    assert hold.started.wait(20), world.explain(name)
+    assert hold.started.wait(60), world.explain(name)
     world.wait_phase(PROCESS, name, "Running")
     assert hold.run is not None
     return hold.run
@@ -125,7 +125,7 @@ def test_a_snapshot_reports_its_progress_as_well(world: World) -> None:
     hold = Hold()
     world.kubelet.script(world.namespace, "train", hold)
     world.dataset("train")
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     assert hold.run is not None
     told = hold.run.snapshot_file()
     report = ProgressReport(

@@ -19,7 +19,7 @@ def _refused(world: World, name: str, reason: str, whole: str = "ValidationFaile
     validated = world.condition(name, "Validated")
     assert (validated["status"], validated["reason"]) == ("False", reason)
     assert validated["message"] == message
-    assert world.row(PROCESS, name)["REASON"] == whole
+    assert world.row(PROCESS, name)["REASON"] == reason
     assert world.jobs(name) == []
     assert world.lease() is None
     return message

@@ -28,7 +28,7 @@ def test_killed_in_the_middle_it_goes_on_and_two_are_never_live_on_the_node(
 ) -> None:
     world.ready_inputs()
     hold = world.process("first", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     world.process("second")
     world.wait_reason("second", "NodeReserved", "WaitingForNode")
     assert hold.run is not None
@@ -56,7 +56,7 @@ def test_killed_in_the_middle_it_goes_on_and_two_are_never_live_on_the_node(
 def test_killed_while_a_run_is_under_way_it_finds_it_again_with_its_progress(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     assert hold.run is not None
     assert hold.run.report(progress_of(hold.run.run_file(), 2, 4)) == 204
     before = eventually(
@@ -126,7 +126,7 @@ def test_what_was_cut_off_between_the_job_and_its_config_map_is_made_whole(world
 def test_a_process_deleted_while_no_operator_runs_frees_its_node_afterwards(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     world.wait_phase(PROCESS, "cats", "Running")
     world.operator.kill()
     world.delete(PROCESS, "cats")
@@ -140,10 +140,10 @@ def test_a_process_deleted_while_no_operator_runs_frees_its_node_afterwards(worl
 def test_asked_to_end_it_ends_soon_and_in_order(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     begun = time.monotonic()
     assert world.operator.terminate() == 0
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 20
     assert "Traceback" not in world.operator.log()
     world.operator.start()
     hold.let_go.set()

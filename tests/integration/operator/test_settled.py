@@ -82,7 +82,7 @@ def _settle(world: World) -> None:
     world.process("nowhere", targetNode="no-such-node")
     world.process("unready", capability="missing")
     hold = world.process("running", held=True)
-    assert hold.started.wait(30)
+    assert hold.started.wait(60)
     world.wait_phase(PROCESS, "running", "Running")
     assert hold.run is not None
     assert hold.run.report(progress_of(hold.run.run_file(), 1, 4)) == 204

@@ -14,7 +14,7 @@ def test_a_process_that_is_suspended_while_it_waits_leaves_the_queue_and_may_com
 ) -> None:
     world.ready_inputs()
     hold = world.process("running", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     for name, priority in (("a", 1), ("b", 0)):
         world.process(name, priority=priority)
         world.wait_reason(name, "NodeReserved", "WaitingForNode")
@@ -34,7 +34,7 @@ def test_a_process_that_is_suspended_while_it_waits_leaves_the_queue_and_may_com
 def test_a_started_run_goes_on_and_says_that_stopping_does_not_act_yet(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     world.wait_phase(PROCESS, "cats", "Running")
     world.patch(PROCESS, "cats", {"spec": {"suspend": True}})
     told = world.wait_reason("cats", "Suspended", "NotYetSupported")
@@ -49,7 +49,7 @@ def test_a_started_run_goes_on_and_says_that_stopping_does_not_act_yet(world: Wo
 def test_a_lock_removed_by_hand_is_taken_again_before_anybody_else_gets_it(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     world.wait_phase(PROCESS, "cats", "Running")
     world.process("next")
     world.wait_reason("next", "NodeReserved", "WaitingForNode")

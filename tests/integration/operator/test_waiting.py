@@ -162,7 +162,7 @@ def test_gpus_that_come_back_in_time_are_used(world: World) -> None:
 def test_a_node_cordoned_after_the_start_does_not_disturb_the_run(world: World) -> None:
     world.ready_inputs()
     hold = world.process("cats", held=True)
-    assert hold.started.wait(20)
+    assert hold.started.wait(60)
     _cordon(world)
     world.process("next")
     world.wait_reason("next", "NodeReserved", "NodeCordoned")

@@ -13,7 +13,7 @@ def eventually(
     what: str,
     probe: Callable[[], T | None],
     *,
-    within: float = 20.0,
+    within: float = 60.0,
     every: float = 0.1,
     seen: Callable[[], object] | None = None,
 ) -> T:

@@ -223,7 +223,7 @@ class World:
         )
 
     def wait_phase(
-        self, type_: ResourceType, name: str, phase: str, *, within: float = 30.0
+        self, type_: ResourceType, name: str, phase: str, *, within: float = 60.0
     ) -> Json:
         """Wait for a phase; gives the status. A terminal phase that is another one fails."""
 
@@ -241,7 +241,7 @@ class World:
             seen=lambda: self.explain(name, type_),
         )
 
-    def wait_reason(self, name: str, condition: str, reason: str, *, within: float = 20.0) -> Json:
+    def wait_reason(self, name: str, condition: str, reason: str, *, within: float = 60.0) -> Json:
         """Wait until a condition of a process has a reason; gives the condition."""
 
         def probe() -> Json | None:
@@ -255,11 +255,11 @@ class World:
             seen=lambda: self.explain(name),
         )
 
-    def succeeds(self, name: str, *, within: float = 30.0) -> Json:
+    def succeeds(self, name: str, *, within: float = 60.0) -> Json:
         """Wait until a process has succeeded; gives its status."""
         return self.wait_phase(PROCESS, name, "Succeeded", within=within)
 
-    def fails(self, name: str, reason: str, *, within: float = 30.0) -> str:
+    def fails(self, name: str, reason: str, *, within: float = 60.0) -> str:
         """Wait until a process has failed for a reason; gives the sentence."""
         self.wait_phase(PROCESS, name, "Failed", within=within)
         failed = self.condition(name, "Failed")
