@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from PIL import Image, ImageDraw
 from trainyard.api.run import StoreLocation
 from trainyard.stores import Credentials, Store, join, open_store
 from trainyard_local.s3 import S3Server
+from trainyard_trainer.machine import quieten
+
+# Before anything imports ultralytics: without it, importing it asks the network, and it writes into
+# the home folder of whoever runs the tests.
+quieten(Path(tempfile.mkdtemp(prefix="trainyard-tests-")), threads=1)
 
 BUCKET = "trainyard-tests"
 _names = iter(range(1_000_000))

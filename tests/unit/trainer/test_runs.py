@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from trainyard.stores import Store, join, verify_manifest
 from trainyard.stores.snapshots import read_snapshot
 from trainyard_local.s3 import S3Server
 from trainyard_trainer import model
+from trainyard_trainer.main import main
+from trainyard_trainer.predict import predict
 from trainyard_trainer.progress import Reporter
 from trainyard_trainer.snapshot import make_snapshot
 
@@ -142,8 +145,12 @@ class Bench:
         )
 
     def run(self, document: dict[str, Any], operator: str = "") -> Ended:
-        sealed = RunFile.model_validate(document).sealed()
-        return self.finish(self.start("run", dump_yaml(sealed.to_wire()), operator))
+        return self.finish(self.start("run", sealed(document), operator))
+
+
+def sealed(document: dict[str, Any]) -> str:
+    """run.yaml as the operator writes it."""
+    return dump_yaml(RunFile.model_validate(document).sealed().to_wire())
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,36 @@ def bench(store: Store, s3_server: S3Server, tmp_path_factory: pytest.TempPathFa
                 "digest": digest,
             }
     return made
+
+
+@pytest.fixture
+def run_here(
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Callable[[str], Ended]]:
+    """Runs a run.yaml in this process, which has the libraries loaded already."""
+    before = os.environ.copy()
+    log = logging.getLogger("trainyard")
+    handlers, propagate = list(log.handlers), log.propagate
+    handlers_of_signals = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bench.server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
+    monkeypatch.setenv("TRAINYARD_WORKDIR", str(tmp_path / "work"))
+    monkeypatch.setenv("TRAINYARD_TERMINATION_LOG", str(tmp_path / "last-words"))
+
+    def run(document: str) -> Ended:
+        (tmp_path / "run.yaml").write_text(document)
+        code = main(["run", str(tmp_path / "run.yaml")])
+        words = LastWords.model_validate_json((tmp_path / "last-words").read_bytes())
+        return Ended(ExitCode(code), words, capsys.readouterr().out, "", tmp_path)
+
+    yield run
+    signal.signal(signal.SIGTERM, handlers_of_signals)
+    log.handlers, log.propagate = handlers, propagate
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @dataclass(frozen=True)
@@ -348,16 +385,20 @@ def test_progress_reaches_the_operator(finished: Finished) -> None:
     assert any(report.estimated_remaining_seconds for report in reports)
 
 
-def test_the_same_run_again_is_already_done(finished: Finished, bench: Bench) -> None:
-    again = bench.run(finished.document | {"progress": None})
+def test_the_same_run_again_is_already_done(
+    finished: Finished, run_here: Callable[[str], Ended]
+) -> None:
+    again = run_here(sealed(finished.document))
     assert again.code == ExitCode.OK
     assert again.words == finished.ended.words
     assert "is in the store already" in again.output
     assert "epoch 1" not in again.output
 
 
-def test_another_run_never_overwrites_a_finished_one(finished: Finished, bench: Bench) -> None:
-    other = bench.run(finished.document | {"progress": None, "uid": "other"})
+def test_another_run_never_overwrites_a_finished_one(
+    finished: Finished, bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
+    other = run_here(sealed(finished.document | {"uid": "other"}))
     assert other.code == ExitCode.STORE_UNAVAILABLE
     assert other.words.reason == "ArtefactUploadFailed"
     assert "is the manifest of another run" in other.words.message
@@ -365,11 +406,33 @@ def test_another_run_never_overwrites_a_finished_one(finished: Finished, bench: 
     verify_manifest(bench.store, location, finished.ended.words.manifest_sha256)
 
 
+def test_predictions_can_be_drawn_for_a_folder_and_for_a_snapshot(
+    finished: Finished, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bench.server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bench.server.endpoint_url)
+    folder = tmp_path / "data"
+    for entry in bench.store.list(f"s3://{BUCKET}/source/{finished.engine}/test"):
+        bench.store.download(entry.uri, folder / entry.name)
+    for name, data in (
+        ("folder", str(folder)),
+        ("snapshot", bench.snapshots[finished.engine, "test"]["uri"]),
+    ):
+        out = tmp_path / f"{name}.png"
+        work = tmp_path / name
+        work.mkdir()
+        weights, config = finished.files / "model.pth", finished.files / "config.yaml"
+        words = predict(weights, config, data, out, work)
+        assert words.message.startswith("6 images drawn")
+        with Image.open(out) as picture:
+            assert min(picture.size) > 400
+
+
 def test_sigterm_stops_a_run_and_keeps_its_log(bench: Bench) -> None:
     document = bench.document("yolo-cls")
     document["template"] = bench.template("yolo-cls", epochs=1000, patience=0)
-    sealed = RunFile.model_validate(document).sealed()
-    process = bench.start("run", dump_yaml(sealed.to_wire()))
+    process = bench.start("run", sealed(document))
     assert process.stdout is not None
     for line in process.stdout:
         if "epoch 1 of 1000" in line:
@@ -383,39 +446,73 @@ def test_sigterm_stops_a_run_and_keeps_its_log(bench: Bench) -> None:
     assert bench.store.stat(join(document["output"], "manifest.json")) is None
 
 
-def test_a_class_that_the_train_data_lacks_is_named(bench: Bench) -> None:
+def test_a_class_that_the_train_data_lacks_is_named(
+    bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
     document = bench.document("yolo-cls")
     document["capability"]["outputs"].append({"attribute": "class", "value": "ring", "position": 2})
-    ended = bench.run(document)
+    ended = run_here(sealed(document))
     assert ended.code == ExitCode.BAD_DATA
     assert ended.words.reason == "ClassesMissing"
     assert ended.words.message == (
         "the train data has no example of 1 of the capability's 3 classes: class=ring"
     )
+    log = bench.store.read_bytes(join(document["output"], "train.log")).decode()
+    assert "class=ring" in log
 
 
-def test_splits_that_share_images_are_refused(bench: Bench) -> None:
+def test_a_class_that_the_capability_lacks_is_left_out(
+    bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
+    document = bench.document("yolo-cls")
+    document["capability"]["outputs"].pop()
+    document["template"] = bench.template("yolo-cls", epochs=1)
+    ended = run_here(sealed(document))
+    assert ended.code == ExitCode.OK, ended.output
+    assert "train: 8 images; 8 left out" in ended.output
+    manifest = verify_manifest(bench.store, document["output"])
+    assert (manifest.dev.samples, manifest.dev.metrics["top-1"]) == (4, 1.0)
+
+
+def test_splits_that_share_images_are_refused(
+    bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
     document = bench.document("yolo-cls")
     document["datasets"] = document["datasets"] | {"dev": document["datasets"]["train"]}
-    ended = bench.run(document)
+    ended = run_here(sealed(document))
     assert (ended.code, ended.words.reason) == (ExitCode.BAD_DATA, "BadData")
     assert "16 images are in train and in dev, for example" in ended.words.message
 
 
+def test_a_snapshot_of_another_digest_than_resolved_is_refused(
+    bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
+    document = bench.document("yolo-cls")
+    (train,) = document["datasets"]["train"]
+    document["datasets"] = document["datasets"] | {"train": [train | {"digest": "0" * 64}]}
+    ended = run_here(sealed(document))
+    assert (ended.code, ended.words.reason) == (ExitCode.BAD_DATA, "BadData")
+    assert "the run was resolved with 0000" in ended.words.message
+
+
 def test_a_gpu_that_was_asked_for_and_is_not_visible_ends_the_run_before_anything(
-    bench: Bench,
+    bench: Bench, run_here: Callable[[str], Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = bench.document("yolo-cls", store={"endpoint_url": "http://127.0.0.1:9"})
     document["template"]["resources"] = {"gpus": 1}
-    ended = bench.run(document)
+    # As in a container that was given none, also on a machine that has one.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    ended = run_here(sealed(document))
     assert (ended.code, ended.words.reason) == (ExitCode.GPU_NOT_VISIBLE, "GPUNotVisible")
 
 
-def test_a_store_that_does_not_answer_ends_the_run_with_its_reason(bench: Bench) -> None:
+def test_a_store_that_does_not_answer_ends_the_run_with_its_reason(
+    bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
     # A port of this machine that nobody serves.
-    document = bench.document("yolo-cls", store={"endpoint_url": "http://127.0.0.1:9"})
-    sealed = RunFile.model_validate(document).sealed()
-    ended = bench.finish(bench.start("run", dump_yaml(sealed.to_wire()), "127.0.0.1:9"))
+    ended = run_here(
+        sealed(bench.document("yolo-cls", store={"endpoint_url": "http://127.0.0.1:9"}))
+    )
     assert (ended.code, ended.words.reason) == (ExitCode.STORE_UNAVAILABLE, "StoreUnavailable")
     assert "http://127.0.0.1:9 cannot be reached" in ended.words.message
 
@@ -425,14 +522,15 @@ def test_a_store_that_does_not_answer_ends_the_run_with_its_reason(bench: Bench)
     [
         (lambda text: text.replace("epochs: 2", "epochs: 3"), "does not match its digest"),
         (lambda text: text + "unknown: 1\n", "unknown: Extra inputs are not permitted"),
-        (lambda text: "a: &x 1\nb: *x\n", "aliases"),
-        (lambda text: "[", "not valid YAML"),
+        (lambda _: "a: &x 1\nb: *x\n", "aliases"),
+        (lambda _: "[", "not valid YAML"),
     ],
     ids=["edited", "unknown field", "alias", "no YAML"],
 )
-def test_a_run_file_that_cannot_be_used_is_refused(bench: Bench, edit: Any, said: str) -> None:
-    sealed = RunFile.model_validate(bench.document("yolo-cls")).sealed()
-    ended = bench.finish(bench.start("run", edit(dump_yaml(sealed.to_wire()))))
+def test_a_run_file_that_cannot_be_used_is_refused(
+    bench: Bench, run_here: Callable[[str], Ended], edit: Callable[[str], str], said: str
+) -> None:
+    ended = run_here(edit(sealed(bench.document("yolo-cls"))))
     assert (ended.code, ended.words.reason) == (ExitCode.BAD_CONFIG, "InvalidRunFile")
     assert said in ended.words.message
 
@@ -446,10 +544,10 @@ def test_a_run_file_that_cannot_be_used_is_refused(bench: Bench, edit: Any, said
     ],
 )
 def test_a_template_that_the_engine_cannot_follow_is_refused(
-    bench: Bench, change: dict[str, Any], said: str
+    bench: Bench, run_here: Callable[[str], Ended], change: dict[str, Any], said: str
 ) -> None:
     document = bench.document("yolo-cls")
     document["template"] |= change
-    ended = bench.run(document)
+    ended = run_here(sealed(document))
     assert (ended.code, ended.words.reason) == (ExitCode.BAD_CONFIG, "InvalidRunFile")
     assert said in ended.words.message
