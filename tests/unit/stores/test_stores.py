@@ -3,6 +3,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -112,8 +113,8 @@ def test_a_listing_is_ordered_relative_and_stays_in_its_folder(s3: Store, place:
 
 def test_a_listing_goes_beyond_one_page(s3: Store) -> None:
     place = "s3://trainyard-tests/pages"
-    for index in range(1003):
-        s3.write_bytes(join(place, f"{index:04d}"), b"")
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: s3.write_bytes(join(place, f"{n:04d}"), b""), range(1003)))
     assert len(list(s3.list(place))) == 1003
 
 
@@ -197,7 +198,7 @@ def test_credentials_come_from_the_environment(
 
 def test_a_store_that_nobody_serves_is_unavailable_within_seconds() -> None:
     store = S3Store(StoreLocation(endpoint_url="http://127.0.0.1:9"), Credentials("a", CANARY))
-    with pytest.raises(StoreUnavailable, match=r"http://127\.0\.0\.1:9 cannot be reached") as caught:
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9 cannot be reached") as caught:
         store.read_bytes("s3://b/k")
     assert CANARY not in str(caught.value)
 

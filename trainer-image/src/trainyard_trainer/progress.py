@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 import requests
+from tqdm import tqdm
 
 from trainyard.api.report import EpochReport, ProgressReport, Stage
 from trainyard.api.run import ProgressTarget
@@ -162,15 +164,20 @@ def thinned(items: Sequence[T], limit: int) -> tuple[T, ...]:
 
 
 class Ticker:
-    """Says now and then how far a loop is, as plain lines for logs."""
+    """Says how far a loop is: a bar on a terminal, a plain line now and then elsewhere."""
 
     def __init__(self, what: str, total: int, *, every_seconds: float = 5.0) -> None:
         self._what, self._total, self._every = what, total, every_seconds
         self._next = time.monotonic() + every_seconds
+        self._bar = tqdm(total=total, desc=what, leave=False) if sys.stderr.isatty() else None
 
     def at(self, done: int) -> None:
-        """Log `done` of `total`, if the last line was long enough ago or this is the end."""
-        if done >= self._total or time.monotonic() >= self._next:
+        """`done` of `total` are done."""
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+            if done >= self._total:
+                self._bar.close()
+        if done >= self._total or (self._bar is None and time.monotonic() >= self._next):
             self._next = time.monotonic() + self._every
             percent = 100 * done // max(1, self._total)
             _log.info("%s: %d of %d (%d%%)", self._what, done, self._total, percent)

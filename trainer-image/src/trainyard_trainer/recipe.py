@@ -301,6 +301,12 @@ def settings_of(run: RunFile, engine: YoloEngine, device: str) -> TrainSettings:
     architecture = template.base_model.architecture
     if architecture is None:
         raise InvalidRunFile("baseModel: only an architecture is supported yet")
+    for name, value in (
+        ("hyperparameters.extra", template.hyperparameters.extra),
+        ("exports", template.exports),
+    ):
+        if value:
+            raise InvalidRunFile(f"{name} is not supported yet: remove it")
     engine.check_architecture(architecture)
     primary = template.evaluation.primary_metric or engine.default_metric
     if primary not in engine.metrics:
