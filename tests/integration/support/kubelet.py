@@ -28,7 +28,7 @@ from trainyard.api.meta import (
 )
 from trainyard.api.run import StoreLocation
 from trainyard.cluster.api_server import ApiServer
-from trainyard.cluster.errors import ApiError, Conflict, NotFound
+from trainyard.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
 from trainyard.cluster.resources import CONFIG_MAP, LEASE, NODE, POD, SECRET
 from trainyard.stores import Credentials, Store, open_store
 
@@ -316,7 +316,8 @@ class SimulatedKubelet:
                 "metadata": {"name": name, "namespace": NODE_LEASES},
                 "spec": spec,
             }
-            self._api.create(LEASE, body, NODE_LEASES)
+            with contextlib.suppress(AlreadyExists):
+                self._api.create(LEASE, body, NODE_LEASES)
 
 
 def _subject(pod: Json) -> tuple[str, str]:
