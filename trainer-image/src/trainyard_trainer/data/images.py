@@ -81,7 +81,8 @@ def inspect(data: bytes, name: str) -> ImageFacts:
                 # Decoding a JPEG at an eighth of its size finds a truncated file all the same.
                 image.draft(None, (max(1, width // 8), max(1, height // 8)))
                 image.load()
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, ModuleNotFoundError):
+        # Where ultralytics is loaded, it has replaced Image.open by one that asks for a HEIF reader.
         raise RefusedImage("NotAnImage") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError):
         raise RefusedImage("Corrupt") from None
