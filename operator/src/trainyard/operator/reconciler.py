@@ -84,7 +84,11 @@ class Reconciler:
                 # One process of a node at a time, so that the next one sees what was decided
                 # about this one. For fairness only: what keeps two off a node is the lock.
                 with self._turns[str((raw.get("spec") or {}).get("targetNode"))]:
-                    return self._process(key.key, raw, self._clock())
+                    # Read again: it may have changed while this pass waited for its turn.
+                    newest = self._cache.get(PROCESS, key.key)
+                    if newest is None:
+                        return None
+                    return self._process(key.key, newest, self._clock())
             decision = self._decide(key, now)
         except UnreadableObject as error:
             log.warning("%s %s: cannot be read: %s", key.kind, key.key, error)
