@@ -82,7 +82,7 @@ def inspect(data: bytes, name: str) -> ImageFacts:
                 image.draft(None, (max(1, width // 8), max(1, height // 8)))
                 image.load()
     except (UnidentifiedImageError, ModuleNotFoundError):
-        # Where ultralytics is loaded, it has replaced Image.open by one that asks for a HEIF reader.
+        # Where ultralytics is loaded, Image.open is one of its own that asks for a HEIF reader.
         raise RefusedImage("NotAnImage") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError):
         raise RefusedImage("Corrupt") from None
