@@ -1,6 +1,7 @@
 """``python -m trainyard_demo``."""
 
 import os
+import signal
 import sys
 
 from trainyard_demo.demo import Demo
@@ -18,6 +19,8 @@ def main() -> int:
     int
         Exit status: 0, 1 after a sentence on standard error, 130 when interrupted.
     """
+    # A shell that starts us in the background has interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def say(text: str) -> None:
         print(text, flush=True)

@@ -146,6 +146,11 @@ class Programs:
             running = tuple(self._running)
         for process in running:
             _signal(process, signal.SIGINT)
+            # A program that does not heed it (started by a shell that ignores interrupts, its
+            # children do too) must not hold up the end.
+            last = threading.Timer(PATIENCE_S, _kill, (process,))
+            last.daemon = True
+            last.start()
 
     @staticmethod
     def _end(process: subprocess.Popen[str]) -> None:
@@ -156,6 +161,11 @@ class Programs:
             except subprocess.TimeoutExpired:
                 _signal(process, signal.SIGKILL)
                 process.wait()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        _signal(process, signal.SIGKILL)
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
