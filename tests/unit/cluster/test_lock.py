@@ -135,6 +135,20 @@ def test_node_that_another_holds_is_refused(lock: NodeLock, start: StartJob, fak
     assert suspended(fake)
 
 
+def test_earlier_process_of_the_same_name_is_told_apart(
+    lock: NodeLock, start: StartJob, fake: FakeApi
+) -> None:
+    fake.put(
+        LEASE,
+        {
+            "metadata": {"annotations": {"trainyard.dev/holder": start.process}},
+            "spec": {"holderIdentity": "another"},
+        },
+    )
+    said = f"node gpu-1 is held by {start.process}, an earlier process of this name"
+    assert lock.start(start) == Refused(said)
+
+
 LIVE: dict[str, dict[str, Any]] = {
     "a running pod of another": {"phase": "Running"},
     "a pod that is pinned and not bound yet": {"phase": "Pending", "bound": False},

@@ -138,7 +138,8 @@ class NodeLock:
             return None
         if lease.holder_job_uid == action.job.uid:
             return None
-        return Refused(f"node {action.node} is held by {lease.holder}")
+        earlier = ", an earlier process of this name" if lease.holder == action.process else ""
+        return Refused(f"node {action.node} is held by {lease.holder}{earlier}")
 
     def _lease(self, action: StartJob) -> Json:
         raw = self._api.get(NODE, action.node)
