@@ -114,7 +114,7 @@ def _follow(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
     reason, message = Reason.SNAPSHOTTING, "the snapshot is being made"
     pod = facts.pod
     if pod is not None and pod.phase == "Pending":
-        if pod.waiting_reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"):
+        if pod.image_missing:
             reason = Reason.IMAGE_PULL_FAILED
             message = f"the trainer image cannot be had: {pod.waiting_message[:300]}"
         elif pod.unschedulable:

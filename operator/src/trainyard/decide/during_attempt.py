@@ -130,7 +130,7 @@ def _why_not_running(pod: PodFacts | None, before: Condition | None) -> tuple[Re
     if pod.waiting_reason == "ImagePullBackOff" and before and before.reason == failed_pull:
         # It alternates with the reason of the failure, which says more.
         return failed_pull, before.message
-    if pod.waiting_reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"):
+    if pod.image_missing:
         return (
             failed_pull,
             f"the trainer image cannot be had on the node: {pod.waiting_message[:300]}",

@@ -94,6 +94,11 @@ class PodFacts:
     """Message of the scheduler."""
 
     @property
+    def image_missing(self) -> bool:
+        """Whether its image cannot be had on the node."""
+        return self.waiting_reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
+
+    @property
     def over(self) -> bool:
         """Whether its containers have ended."""
         return self.phase in ("Succeeded", "Failed")
