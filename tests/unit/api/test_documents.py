@@ -90,7 +90,7 @@ class TestDigest:
     def test_of_a_model_is_that_of_its_wire_form(self) -> None:
         words = LastWords(reason="BadData")
         assert digest(words) == digest(words.to_wire())
-        assert canonical_json(words) == b'{"message":"","reason":"BadData"}'
+        assert canonical_json(words) == b'{"logTail":"","message":"","reason":"BadData"}'
 
     def test_spells_text_as_utf_8(self) -> None:
         assert canonical_json({"a": "字"}) == '{"a":"字"}'.encode()

@@ -15,6 +15,9 @@ from trainyard.api.report import Metrics
 MANIFEST_NAME = "manifest.json"
 SNAPSHOT_NAME = "snapshot.json"
 SAMPLES_NAME = "manifest.parquet"
+CHECKPOINTS_FOLDER = "checkpoints"
+"""Below the output of an attempt; one folder a checkpoint, named after its epoch (`000012`)."""
+CHECKPOINT_NAME = "checkpoint.json"
 
 FileName = Annotated[
     str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._/-]*$")
@@ -70,6 +73,28 @@ class ArtefactManifest(StrictModel):
     dev: SplitMetrics
     test: SplitMetrics | None = None
     epochs_trained: int
+    created_at: datetime
+
+
+class CheckpointManifest(StrictModel):
+    """checkpoint.json of a checkpoint: written last, with `If-None-Match: *`.
+
+    It lies in `OUTPUT/checkpoints/EPOCH/`, EPOCH with six digits, beside the files it names.
+    """
+
+    api_version: Literal["trainyard.dev/v1alpha1"] = "trainyard.dev/v1alpha1"
+    kind: Literal["CheckpointManifest"] = "CheckpointManifest"
+    uid: str
+    """UID of the TrainingProcess."""
+    attempt: int
+    """The attempt that wrote it."""
+    fingerprint: str
+    epoch: Annotated[int, Field(ge=1)]
+    """Epochs done: the next attempt goes on with the one after it."""
+    epochs: Annotated[int, Field(ge=1)]
+    """Epochs in all."""
+    files: tuple[StoredFile, ...]
+    """Everything that is needed to go on."""
     created_at: datetime
 
 

@@ -26,6 +26,11 @@ LABEL_ROLE = f"{GROUP}/role"
 """`training` on all that may occupy a node, `snapshot` on what reads data."""
 ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
 ANNOTATION_TARGET_NODE = f"{GROUP}/target-node"
+ANNOTATION_RELEASE = f"{GROUP}/release"
+"""On nodes, by an administrator: the UID of a lock whose holder is known to be over. It names one
+lock, so that it frees no later one."""
+FINALIZER_EVIDENCE = f"{GROUP}/evidence"
+"""On training pods: keeps a pod until what its kubelet said about its end is on record."""
 
 ROLE_TRAINING = "training"
 ROLE_SNAPSHOT = "snapshot"

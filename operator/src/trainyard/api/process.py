@@ -111,12 +111,12 @@ class Notifications(ApiModel):
 
 
 class Retry(ApiModel):
-    """What happens after a failed attempt. Not supported yet."""
+    """What happens after a failed attempt; an attempt that was stopped or evicted is none."""
 
     limit: Annotated[int, Field(ge=0, le=10)] = 0
     """Attempts after the first."""
     shrink_batch_on_out_of_memory: bool = False
-    """Halve the batch size when the GPU ran out of memory."""
+    """Halve the batch size of the next attempt when the GPU ran out of memory."""
 
 
 class OnExistingRun(StrEnum):
@@ -158,7 +158,8 @@ class TrainingProcessSpec(ApiModel):
         )
     )
     suspend: bool = False
-    """True at creation: a draft that does not start. False: start."""
+    """True at creation: a draft that does not start. False: start. True again: stop with a
+    checkpoint, from which it goes on when this is false again."""
     capability: Name
     """Name of the Capability: what the model must output."""
     template: Name
@@ -181,15 +182,15 @@ class TrainingProcessSpec(ApiModel):
     notifications: Notifications | None = None
     """Who is told how the run ended. Not supported yet."""
     retry: Retry | None = None
-    """What happens after a failed attempt. Not supported yet."""
+    """What happens after a failed attempt; an attempt that was stopped or evicted is none."""
     start_deadline_seconds: Seconds | None = None
-    """Fail when the run has not started after this time. Not supported yet."""
+    """Fail when no attempt has run this long after the process was started."""
     active_deadline_seconds: Seconds | None = None
-    """Fail when the run is not done this long after its start. Not supported yet."""
+    """Fail when its attempts took this long together; waiting and suspension do not count."""
     stall_timeout_seconds: Seconds | None = None
-    """Fail when there is no progress for this long. Not supported yet."""
+    """End the attempt when the trainer reports nothing for this long."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """Remove Job and pods this long after the end, never the process. Not supported yet."""
+    """Remove Job and pods this long after the end, never the process."""
     on_existing_run: OnExistingRun = OnExistingRun.TRAIN
     """`Train` always trains. `Reuse` takes the verified model of the same inputs when there is
     one. Only `Train` is supported yet."""
@@ -301,9 +302,28 @@ class Attempt(ApiModel):
     finish_time: datetime | None = None
     """When its Job was over."""
     reason: str | None = None
-    """How it ended, in one word."""
+    """How it ended, in one word; before finishTime: why it is being ended."""
     message: str | None = None
-    """How it ended, in a sentence."""
+    """How it ended, in a sentence, and what to do."""
+    log_tail: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    """The end of its log, when it did not end well."""
+    batch_size: int | None = None
+    """Its batch size, when it is not the recipe's."""
+    resumed_from_epoch: int | None = None
+    """Epochs that were taken over from a checkpoint."""
+
+
+class CheckpointStatus(ApiModel):
+    """The last verified checkpoint."""
+
+    location: Annotated[Line, StringConstraints(max_length=2048)]
+    """The folder it lies in."""
+    sha256: Sha256
+    """Digest of its checkpoint.json."""
+    epoch: int
+    """Epochs done."""
+    attempt: int
+    """The attempt that wrote it."""
 
 
 class MetricSet(ApiModel):
@@ -394,7 +414,7 @@ class TrainingProcessStatus(ApiModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
     ] = ()
-    """Validated, NodeReserved, Running, Suspended, Complete, Failed and
+    """Validated, NodeReserved, Running, Suspended, ProgressStalled, Complete, Failed and
     Finished, which is true with either end."""
     resolved: Resolved | None = None
     """What the run is made of, frozen at the first attempt."""
@@ -414,6 +434,8 @@ class TrainingProcessStatus(ApiModel):
         tuple[Attempt, ...], Field(max_length=100, json_schema_extra=map_list("number"))
     ] = ()
     """Every try."""
+    checkpoint: CheckpointStatus | None = None
+    """The last verified checkpoint: the next attempt goes on from it."""
     evaluation: EvaluationStatus | None = None
     """How good the finished model is."""
     artefacts: Artefacts | None = None

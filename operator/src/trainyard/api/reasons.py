@@ -16,6 +16,7 @@ class ConditionType(StrEnum):
     NODE_RESERVED = "NodeReserved"  # the target node is ours
     RUNNING = "Running"  # the training pod runs
     SUSPENDED = "Suspended"  # it does not start, or was stopped
+    PROGRESS_STALLED = "ProgressStalled"  # the trainer has reported nothing for too long
     COMPLETE = "Complete"  # ended with a verified model
     FAILED = "Failed"  # ended without
     FINISHED = "Finished"  # ended, either way
@@ -48,6 +49,9 @@ class Reason(StrEnum):
     NODE_CORDONED = "NodeCordoned"  # the node is marked unschedulable
     NODE_TAINTED = "NodeTainted"  # a taint that the training does not tolerate
     INSUFFICIENT_GPUS = "InsufficientGPUs"  # fewer allocatable GPUs than asked for
+    QUARANTINED = "Quarantined"  # nobody knows whether the last training on the node is over
+    AWAITING_EVIDENCE = "AwaitingEvidence"  # the pod is being ended, its kubelet has not said so
+    BACKING_OFF = "BackingOff"  # a failed attempt is followed by the next one after a while
     RELEASED = "Released"  # the run is over and the node is free for the next
 
     # Running.
@@ -62,6 +66,12 @@ class Reason(StrEnum):
     # Suspended.
     DRAFT = "Draft"  # spec.suspend was true from the start
     STARTED = "Started"  # spec.suspend is false
+    STOPPING = "Stopping"  # the trainer writes its checkpoint and ends
+    STOPPED_BY_USER = "StoppedByUser"  # stopped by spec.suspend: true; it can go on
+
+    # ProgressStalled.
+    STALLED = "Stalled"  # stallTimeoutSeconds passed without a report; also of Failed
+    REPORTING = "Reporting"  # the trainer reports
 
     # Complete.
     TRAINING_SUCCEEDED = "TrainingSucceeded"  # every file of the manifest was verified
@@ -73,7 +83,12 @@ class Reason(StrEnum):
     GPU_OUT_OF_MEMORY = "GPUOutOfMemory"  # the GPU's memory did not suffice
     OUT_OF_MEMORY = "OutOfMemory"  # the container was killed for its memory limit
     TRAINER_ERROR = "TrainerError"  # the trainer ended with an error
-    STOPPED = "Stopped"  # the trainer was stopped from outside
+    STOPPED = "Stopped"  # the trainer was stopped from outside; it goes on with another attempt
+    EVICTED = "Evicted"  # its pod was evicted or deleted; it goes on with another attempt
+    NODE_LOST = "NodeLost"  # the node went away while the run was on it
+    START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"  # startDeadlineSeconds passed
+    DEADLINE_EXCEEDED = "DeadlineExceeded"  # activeDeadlineSeconds passed
+    RETRIES_EXHAUSTED = "RetriesExhausted"  # the last attempt that retry.limit allows failed too
     RUN_FILE_DELETED = "RunFileDeleted"  # somebody deleted the ConfigMap with run.yaml
     INVALID_RUN_FILE = "InvalidRunFile"  # the trainer could not use its run.yaml
     JOB_DELETED = "JobDeleted"  # somebody deleted the Job of the running attempt

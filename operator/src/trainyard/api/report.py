@@ -95,3 +95,5 @@ class LastWords(StrictModel):
     """Digest of the artefacts' manifest.json, or of snapshot.json."""
     location: Annotated[str, Field(max_length=1024)] | None = None
     """Folder of the artefacts or of the snapshot."""
+    log_tail: Annotated[str, Field(max_length=2048)] = ""
+    """The last lines of the log, when it did not end well."""

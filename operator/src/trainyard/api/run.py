@@ -89,6 +89,17 @@ class ProgressTarget(StrictModel):
     """Least time between two reports."""
 
 
+class ResumeFrom(StrictModel):
+    """The checkpoint that an attempt goes on from."""
+
+    location: str
+    """Its folder."""
+    sha256: Sha256
+    """Digest of its checkpoint.json, which states the digests of the other files."""
+    epoch: Annotated[int, Field(ge=1)]
+    """Epochs that are done and not done again."""
+
+
 class RunFile(Sealed):
     """Everything that one attempt of a training is made of."""
 
@@ -120,6 +131,8 @@ class RunFile(Sealed):
     """How to reach the object store."""
     progress: ProgressTarget | None = None
     """Where reports are sent; None: nowhere."""
+    resume: ResumeFrom | None = None
+    """The checkpoint to go on from; None: from the start."""
 
 
 class SnapshotRunFile(Sealed):

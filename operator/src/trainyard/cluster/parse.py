@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from trainyard.api.meta import (
+    ANNOTATION_RELEASE,
     ANNOTATION_SPEC_HASH,
     ANNOTATION_TARGET_NODE,
+    FINALIZER_EVIDENCE,
     LABEL_PROCESS,
     LABEL_TARGET,
     Json,
@@ -104,6 +106,17 @@ def pod(raw: Json) -> PodFacts:
         (item for item in status.get("conditions") or [] if item["type"] == "PodScheduled"), {}
     )
     node = str(spec.get("nodeName") or "")
+    disrupted: Json = next(
+        (
+            item
+            for item in status.get("conditions") or []
+            if item["type"] == "DisruptionTarget" and item.get("status") == "True"
+        ),
+        {},
+    )
+    deleted = meta.get("deletionTimestamp")
+    message = terminated.get("message")
+    words = last_words(message)
     return PodFacts(
         namespace=meta.get("namespace", ""),
         name=meta["name"],
@@ -114,13 +127,29 @@ def pod(raw: Json) -> PodFacts:
         node=node,
         exit_code=terminated.get("exitCode"),
         oom_killed=terminated.get("reason") == "OOMKilled",
-        last_words=last_words(terminated.get("message")),
+        last_words=words,
+        log_tail=message if words is None and isinstance(message, str) else "",
+        deletion_time=time(deleted) if deleted else None,
+        kept=FINALIZER_EVIDENCE in (meta.get("finalizers") or []),
+        ended=all(map(_ended, status.get("containerStatuses") or [])),
+        disruption=str(disrupted.get("reason") or ""),
         waiting_reason=str(waiting.get("reason") or ""),
         waiting_message=str(waiting.get("message") or ""),
         unschedulable=str(scheduled.get("message") or "")
         if scheduled.get("status") == "False"
         else "",
     )
+
+
+def _ended(container: Json) -> bool:
+    """Whether a container has ended or never started, in its kubelet's own words.
+
+    `ContainerStatusUnknown` is what a kubelet writes that cannot find the container any more.
+    """
+    state = container.get("state") or {}
+    if "running" in state:
+        return False
+    return (state.get("terminated") or {}).get("reason") != "ContainerStatusUnknown"
 
 
 def last_words(message: Any) -> LastWords | None:
@@ -159,6 +188,7 @@ def node(raw: Json) -> NodeFacts:
         allocatable=allocatable,
         system_uuid=str(info.get("systemUUID", "")),
         boot_id=str(info.get("bootID", "")),
+        release=str((meta.get("annotations") or {}).get(ANNOTATION_RELEASE, "")),
     )
 
 

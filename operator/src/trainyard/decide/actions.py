@@ -40,6 +40,13 @@ class SuspendJob:
 
 
 @dataclass(frozen=True)
+class DeleteJob:
+    """Remove a Job and its pods."""
+
+    job: JobFacts
+
+
+@dataclass(frozen=True)
 class CreateSnapshotJob:
     """Create the Job that makes a Dataset's snapshot, then the ConfigMap it reads."""
 
@@ -54,7 +61,7 @@ class CreateModel:
     spec: TrainedModelSpec
 
 
-Action = CreateTrainingJob | StartJob | SuspendJob | CreateSnapshotJob | CreateModel
+Action = CreateTrainingJob | StartJob | SuspendJob | DeleteJob | CreateSnapshotJob | CreateModel
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ from trainyard.api.report import LastWords, ProgressReport
 from trainyard.api.run import RunFile, StoreLocation
 from trainyard.api.template import TrainingTemplate
 
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""Taint by which an administrator says that a node is off."""
+DELETED_BY_POD_GC = "DeletionByPodGC"
+"""Reason of DisruptionTarget on pods whose node is gone."""
+
 
 @dataclass(frozen=True)
 class Taint:
@@ -38,6 +43,13 @@ class NodeFacts:
     """Whole units of each extended resource."""
     system_uuid: str = ""
     boot_id: str = ""
+    release: str = ""
+    """UID of the lock that an administrator wants freed."""
+
+    @property
+    def out_of_service(self) -> bool:
+        """Whether an administrator says that the machine is off."""
+        return any(taint.key == OUT_OF_SERVICE for taint in self.taints)
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,16 @@ class PodFacts:
     exit_code: int | None = None
     oom_killed: bool = False
     last_words: LastWords | None = None
+    deletion_time: datetime | None = None
+    """When it should be gone: the time of the deletion and its grace period; None: not deleted."""
+    kept: bool = False
+    """Carries our finalizer."""
+    ended: bool = False
+    """Each container that was started has ended, in its kubelet's own words."""
+    disruption: str = ""
+    """Reason of the condition DisruptionTarget, for example EvictionByEvictionAPI."""
+    log_tail: str = ""
+    """End of the log, when the container left no last words."""
     waiting_reason: str = ""
     """Reason of the container's state waiting, for example ErrImagePull."""
     waiting_message: str = ""
@@ -99,9 +121,21 @@ class PodFacts:
         return self.waiting_reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
 
     @property
-    def over(self) -> bool:
-        """Whether its containers have ended."""
+    def terminal(self) -> bool:
+        """Whether its phase says that it is over; somebody else than its kubelet may say that."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def over(self) -> bool:
+        """Whether there is evidence that no process of it lives.
+
+        It was never bound and cannot be bound any more; or it is terminal, its kubelet reported
+        the end of every container that it started, and the phase was not written by the pod
+        garbage collector, which knows nothing about processes.
+        """
+        if not self.node:
+            return self.terminal or self.deletion_time is not None
+        return self.terminal and self.ended and self.disruption != DELETED_BY_POD_GC
 
 
 @dataclass(frozen=True)
@@ -115,6 +149,12 @@ class LeaseFacts:
     holder_job_uid: str
     holder: str
     """`namespace/name` of the TrainingProcess."""
+    node_uid: str = ""
+    system_uuid: str = ""
+    boot_id: str = ""
+    """Of the node, when the lock was taken."""
+    quarantined: str = ""
+    """Why nobody knows whether the holder is over; empty: not quarantined."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +213,17 @@ class VerifiedArtefacts:
 
 
 @dataclass(frozen=True)
+class VerifiedCheckpoint:
+    """The newest checkpoint of which each file has the size and the SHA-256 stated."""
+
+    location: str
+    sha256: str
+    """Of its checkpoint.json."""
+    epoch: int
+    attempt: int
+
+
+@dataclass(frozen=True)
 class VerifiedSnapshot:
     """A complete snapshot."""
 
@@ -205,6 +256,14 @@ class ProcessFacts:
     report: ReceivedReport | None = None
     verdict: VerifiedArtefacts | Mismatch | Unavailable | None = None
     """Result of verifying the artefacts, once the Job is complete."""
+    base: RunFile | None = None
+    """The run.yaml of the first attempt: the frozen inputs."""
+    checkpoint: VerifiedCheckpoint | Unavailable | None = None
+    """The newest checkpoint, once the attempt's pod is over without a finished run."""
+    refusal: str = ""
+    """Why the API server refused the Job's pod, from the Job's events."""
+    listening_since: datetime | None = None
+    """Since when reports have been received."""
     model_made_by: str | None = None
     """UID of the process that made the TrainedModel which has this process's name; "" if that
     model was made by hand, None if there is no such model."""
@@ -231,6 +290,11 @@ class LockFacts:
     holder_job: JobFacts | None
     pods: tuple[PodFacts, ...]
     """All training pods of the node, bound or pinned to it."""
+    node: NodeFacts | None = None
+    recorded: frozenset[str] = frozenset()
+    """UIDs of pods whose end is on record, or whose process is gone."""
+    orphaned: frozenset[str] = frozenset()
+    """UIDs of pods whose process is gone."""
 
 
 @dataclass(frozen=True)
@@ -243,5 +307,7 @@ class DecisionSettings:
     tolerated_taints: frozenset[tuple[str, str]] = frozenset()
     """(key, effect) of the taints that training pods tolerate; key `*` is any."""
     gpu_wait_seconds: int = 600
+    pod_start_seconds: int = 600
+    """How long a pod may be refused, unschedulable or without its image before it is given up."""
     store: StoreLocation = field(default_factory=StoreLocation)
     progress_url: str | None = None
