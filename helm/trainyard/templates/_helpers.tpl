@@ -26,6 +26,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 trainyard-locks
 {{- end -}}
 
+{{/* The Lease of the operator that works while others stand by. */}}
+{{- define "trainyard.leaderLease" -}}
+trainyard-leader
+{{- end -}}
+
 {{/* Base URL of the progress service as trainer pods see it. */}}
 {{- define "trainyard.progressUrl" -}}
 {{- $host := .Values.service.clusterIP | default (printf "%s.%s.svc" (include "trainyard.name" .) .Release.Namespace) -}}

@@ -24,6 +24,7 @@ from trainyard_local.web import ask
 USER = "trainyard-operator"
 RULES = Path(__file__).resolve().parents[2] / "unit" / "helm" / "rbac.golden.yaml"
 RBAC = "rbac.authorization.k8s.io"
+NAMESPACE = ResourceType("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
 @dataclass
@@ -137,6 +138,9 @@ def grant(api: ApiServer) -> None:
     subject = {"kind": "User", "name": USER, "apiGroup": RBAC}
     rules: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())
     for where in {rule["where"] for rule in rules}:
+        if where != "everywhere" and api.get(NAMESPACE, where) is None:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": where}}
+            api.create(NAMESPACE, body)
         kind = "ClusterRole" if where == "everywhere" else "Role"
         namespace = None if where == "everywhere" else where
         body = {

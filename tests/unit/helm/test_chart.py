@@ -160,10 +160,12 @@ def test_network_policy_lets_trainer_pods_report() -> None:
 
 
 def test_everything_with_a_namespace_is_where_it_belongs() -> None:
+    locks = f"-locks-{NAMESPACE}", f"-node-admin-{NAMESPACE}"
     for made in render():
         if (namespace := made["metadata"].get("namespace")) is not None:
-            expected = "trainyard-locks" if made["kind"].startswith("Role") else NAMESPACE
-            assert namespace == expected, made["kind"]
+            name = made["metadata"]["name"]
+            expected = "trainyard-locks" if name.endswith(locks) else NAMESPACE
+            assert namespace == expected, (made["kind"], name)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from rendering import NAMESPACE, kinds, one, render
 GOLDEN = Path(__file__).with_name("rbac.golden.yaml")
 ROLES = ("ClusterRole", "Role")
 BINDINGS = ("ClusterRoleBinding", "RoleBinding")
+FIXED = {"trainyard-locks", NAMESPACE}
+"""Where some rights hold, whichever namespaces are served."""
 OWN = {"capabilities", "datasets", "trainingtemplates", "trainingprocesses", "trainedmodels"}
 
 
@@ -46,8 +48,16 @@ def test_no_rule_has_a_wildcard_or_leads_to_more_rights() -> None:
         assert "*" not in words, rule
         assert not {"escalate", "bind", "impersonate", "deletecollection"} & words, rule
         assert not {"pods/exec", "pods/attach", "nodes/proxy", "serviceaccounts/token"} & words
-        if "rbac.authorization.k8s.io" in words or "nodes" in words or "pods" in words:
+        if "rbac.authorization.k8s.io" in words or "nodes" in words:
             assert set(rule["verbs"]) <= {"get", "list", "watch"}, rule
+
+
+def test_pods_are_never_created_and_changed_only_where_the_operator_serves() -> None:
+    rules = [rule for rule in granted({"namespaces": ["team-a"]}) if "pods" in rule["resources"]]
+    assert {(rule["where"], *rule["verbs"]) for rule in rules} == {
+        ("everywhere", "get", "list", "watch"),
+        ("team-a", "patch", "delete"),
+    }
 
 
 def test_one_secret_by_its_name_and_no_other_can_be_read() -> None:
@@ -55,8 +65,13 @@ def test_one_secret_by_its_name_and_no_other_can_be_read() -> None:
     assert [(r["verbs"], r["resourceNames"]) for r in rules] == [(["get"], ["trainyard-store"])]
 
 
-def test_leases_can_be_touched_in_the_namespace_of_the_locks_only() -> None:
-    assert {r["where"] for r in granted() if "leases" in r["resources"]} == {"trainyard-locks"}
+def test_leases_are_those_of_the_locks_and_the_one_of_the_leader() -> None:
+    rules = [rule for rule in granted() if "leases" in rule["resources"]]
+    assert {(r["where"], *r["verbs"], *r.get("resourceNames", ())) for r in rules} == {
+        ("trainyard-locks", "get", "list", "create", "update", "patch", "delete"),
+        (NAMESPACE, "create"),
+        (NAMESPACE, "get", "update", "patch", "trainyard-leader"),
+    }
 
 
 def test_with_namespaces_nothing_outside_of_them_can_be_changed() -> None:
@@ -65,13 +80,13 @@ def test_with_namespaces_nothing_outside_of_them_can_be_changed() -> None:
     elsewhere = [r for r in rules if r["where"] == "everywhere"]
     allowed = [r["resources"] for r in elsewhere if changing & set(r["verbs"])]
     assert allowed == [["tokenreviews"]]
-    assert {r["where"] for r in rules} == {"everywhere", "team-a", "team-b", "trainyard-locks"}
+    assert {r["where"] for r in rules} == {"everywhere", "team-a", "team-b", *FIXED}
 
 
 def test_rights_in_the_named_namespaces_are_those_that_hold_everywhere_without_names() -> None:
-    everywhere = [{**r, "where": ""} for r in granted() if r["where"] != "trainyard-locks"]
+    everywhere = [{**r, "where": ""} for r in granted() if r["where"] not in FIXED]
     named = granted({"namespaces": ["team-a"]})
-    assert [{**r, "where": ""} for r in named if r["where"] != "trainyard-locks"] == everywhere
+    assert [{**r, "where": ""} for r in named if r["where"] not in FIXED] == everywhere
 
 
 def test_people_edit_the_kinds_and_never_their_status() -> None:
@@ -85,3 +100,16 @@ def test_people_edit_the_kinds_and_never_their_status() -> None:
     without = render({"rbac": {"aggregateToDefaultRoles": False}})
     names = {role["metadata"]["name"] for role in kinds(without, "ClusterRole")}
     assert not {"trainyard-edit", "trainyard-view"} & names
+
+
+def test_roles_that_release_a_node_are_bound_to_nobody_and_can_be_left_out() -> None:
+    objects = render()
+    (nodes,) = one(objects, "ClusterRole", "trainyard-node-admin")["rules"]
+    assert (nodes["resources"], nodes["verbs"]) == (["nodes"], ["get", "list", "patch"])
+    locks = one(objects, "Role", f"trainyard-node-admin-{NAMESPACE}")
+    assert locks["metadata"]["namespace"] == "trainyard-locks"
+    assert [(r["resources"], r["verbs"]) for r in locks["rules"]] == [(["leases"], ["get", "list"])]
+    bound = {b["roleRef"]["name"] for kind in BINDINGS for b in kinds(objects, kind)}
+    assert not [name for name in bound if "node-admin" in name]
+    without = render({"rbac": {"nodeAdminRole": False}})
+    assert not [r for kind in ROLES for r in kinds(without, kind) if "node-admin" in str(r)]
