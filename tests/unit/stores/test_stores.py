@@ -52,6 +52,25 @@ def test_a_missing_object_is_none_to_stat_and_an_error_to_read(s3: Store, place:
         s3.read_bytes(join(place, "missing"))
 
 
+def test_a_deleted_object_is_gone_and_its_neighbours_are_not(s3: Store, place: str) -> None:
+    for name in ("a/one", "a/two", "b/three"):
+        s3.write_bytes(join(place, name), b"x")
+    s3.delete(join(place, "a/one"))
+    s3.delete(join(place, "b/three"))
+    assert [entry.name for entry in s3.list(place)] == ["a/two"]
+    # A second time, and what never was: nothing to do.
+    s3.delete(join(place, "a/one"))
+    s3.delete(join(place, "never/was"))
+    s3.write_bytes(join(place, "a/one"), b"again", if_absent=True)
+
+
+def test_deleting_from_a_folder_leaves_no_empty_folders(s3: Store, tmp_path: Path) -> None:
+    s3.write_bytes(f"file://{tmp_path}/kept", b"x")
+    s3.write_bytes(f"file://{tmp_path}/a/b/c", b"x")
+    s3.delete(f"file://{tmp_path}/a/b/c")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
 def test_a_file_of_several_parts_comes_back_whole(s3: Store, place: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(40 << 20))

@@ -176,6 +176,10 @@ class Store(Protocol):
         """
         ...
 
+    def delete(self, uri: str) -> None:
+        """Remove an object; one that is not there counts as removed."""
+        ...
+
     def stat(self, uri: str) -> int | None:
         """Size in bytes, or None if there is no such object."""
         ...

@@ -91,6 +91,17 @@ class FolderStore:
             name=last_segment(uri), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
         )
 
+    def delete(self, uri: str) -> None:
+        """See `Store.delete`. Folders that are left empty go too: a store has none."""
+        path = _path(uri)
+        with _translated(uri):
+            path.unlink(missing_ok=True)
+        for folder in path.parents:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
     def stat(self, uri: str) -> int | None:
         """See `Store.stat`."""
         path = _path(uri)

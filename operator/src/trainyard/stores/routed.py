@@ -65,6 +65,9 @@ class _RoutedStore:
     def write_bytes(self, uri: str, data: bytes, *, if_absent: bool = False) -> StoredFile:
         return self._of(uri).write_bytes(uri, data, if_absent=if_absent)
 
+    def delete(self, uri: str) -> None:
+        self._of(uri).delete(uri)
+
     def stat(self, uri: str) -> int | None:
         return self._of(uri).stat(uri)
 

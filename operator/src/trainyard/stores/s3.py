@@ -170,6 +170,17 @@ class S3Store:
                 raise
         return stored
 
+    def delete(self, uri: str) -> None:
+        """See `Store.delete`."""
+        place = _parse(uri)
+        try:
+            with self._translated(uri):
+                self._client.delete_object(Bucket=place.bucket, Key=place.key)
+        except BucketNotFound:
+            raise
+        except ObjectNotFound:
+            return
+
     def stat(self, uri: str) -> int | None:
         """See `Store.stat`."""
         place = _parse(uri)
