@@ -411,6 +411,8 @@ class TrainingProcessStatus(ApiModel):
     """The metadata.generation that this status is about."""
     phase: ProcessPhase | None = None
     """Created, Queued, Starting, Running, Suspending, Suspended, Succeeded or Failed."""
+    start_time: datetime | None = None
+    """When an attempt ran for the first time."""
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
     ] = ()

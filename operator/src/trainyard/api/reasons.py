@@ -85,6 +85,7 @@ class Reason(StrEnum):
     TRAINER_ERROR = "TrainerError"  # the trainer ended with an error
     STOPPED = "Stopped"  # the trainer was stopped from outside; it goes on with another attempt
     EVICTED = "Evicted"  # its pod was evicted or deleted; it goes on with another attempt
+    NODE_PRESSURE = "NodePressure"  # the kubelet ended the pod for want of memory or disk
     NODE_LOST = "NodeLost"  # the node went away while the run was on it
     START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"  # startDeadlineSeconds passed
     DEADLINE_EXCEEDED = "DeadlineExceeded"  # activeDeadlineSeconds passed

@@ -58,6 +58,7 @@ class ApiServer:
         namespace: str | None = None,
         *,
         label_selector: str | None = None,
+        field_selector: str | None = None,
     ) -> Listing:
         """All objects, of one namespace or of the cluster, with kind and apiVersion filled in."""
         items: list[Json] = []
@@ -66,6 +67,10 @@ class ApiServer:
             query: Query = [("limit", str(PAGE))]
             if label_selector:
                 query.append(("labelSelector", label_selector))
+            if field_selector:
+                query.append(("fieldSelector", field_selector))
+            if field_selector:
+                query.append(("fieldSelector", field_selector))
             if token:
                 query.append(("continue", token))
             page = self._request("GET", type_.path(namespace), query=query)
@@ -113,20 +118,33 @@ class ApiServer:
         uid: str,
         resource_version: str | None = None,
         propagation: str = BACKGROUND,
+        grace_period_seconds: int | None = None,
     ) -> None:
         """Delete exactly the object that was read; nothing happens if it is gone.
 
         The propagation policy is always named: a Job deleted without one leaves its pod running.
+
+        Parameters
+        ----------
+        grace_period_seconds
+            0 takes a pod out of the API without waiting for its kubelet; None: the pod's own.
+
+        Raises
+        ------
+        Conflict
+            If another object has that name now, or its resourceVersion is another.
         """
         preconditions = {"uid": uid}
         if resource_version is not None:
             preconditions["resourceVersion"] = resource_version
-        body = {
+        body: Json = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": propagation,
             "preconditions": preconditions,
         }
+        if grace_period_seconds is not None:
+            body["gracePeriodSeconds"] = grace_period_seconds
         try:
             self._request("DELETE", type_.path(namespace, name), body=body)
         except NotFound:

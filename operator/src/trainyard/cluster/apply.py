@@ -12,12 +12,14 @@ from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid
 from trainyard.cluster.lock import NodeLock, Refused
-from trainyard.cluster.resources import CONFIG_MAP, EVENT, JOB, MODEL, ResourceType
+from trainyard.cluster.resources import CONFIG_MAP, EVENT, JOB, MODEL, POD, ResourceType
 from trainyard.decide.actions import (
     Action,
     CreateModel,
     CreateSnapshotJob,
     CreateTrainingJob,
+    DeleteJob,
+    DeletePod,
     Happening,
     StartJob,
     SuspendJob,
@@ -69,6 +71,13 @@ class Applier:
                     "spec": {"suspend": True},
                 }
                 self._cache.put(JOB, self._api.merge_patch(JOB, job.name, patch, job.namespace))
+            case DeleteJob():
+                job = action.job
+                self._api.delete(
+                    JOB, job.name, job.namespace, uid=job.uid, resource_version=job.resource_version
+                )
+            case DeletePod():
+                self._api.delete(POD, action.pod.name, action.pod.namespace, uid=action.pod.uid)
             case CreateModel():
                 self._create_model(action, namespace)
         return None
@@ -131,9 +140,9 @@ class Applier:
             job = self._existing(bundle.job, namespace)
         self._cache.put(JOB, job)
         try:
-            self._api.create(CONFIG_MAP, objects.owned_by_job(bundle.config_map, job), namespace)
+            self._api.create(CONFIG_MAP, objects.owned(bundle.config_map, job), namespace)
         except AlreadyExists:
-            self._check_config_map(bundle.config_map, job, namespace)
+            self._check_config_map(objects.owned(bundle.config_map, job), namespace)
 
     def _existing(self, wanted: Json, namespace: str) -> Json:
         """The Job of that name, if it is the one that is wanted.
@@ -159,12 +168,13 @@ class Applier:
             raise Conflict(f"Job {namespace}/{name} was made of other inputs")
         return found
 
-    def _check_config_map(self, wanted: Json, job: Json, namespace: str) -> None:
+    def _check_config_map(self, wanted: Json, namespace: str) -> None:
         name = wanted["metadata"]["name"]
         found = self._api.get(CONFIG_MAP, name, namespace)
         if found is None:
             raise Conflict(f"ConfigMap {namespace}/{name} was there and is gone")
-        if parse.owner_uid(found) == job["metadata"]["uid"] and found["data"] == wanted["data"]:
+        same_owner = parse.owner_uid(found) == parse.owner_uid(wanted)
+        if same_owner and found["data"] == wanted["data"]:
             return
         meta = parse.metadata(found)
         if LABEL_ROLE not in (meta.get("labels") or {}):

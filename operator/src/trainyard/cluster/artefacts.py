@@ -17,12 +17,13 @@ from trainyard.decide.facts import (
     Overlap,
     Unavailable,
     VerifiedArtefacts,
+    VerifiedCheckpoint,
     VerifiedSnapshot,
 )
 from trainyard.stores.base import Store, join
 from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound, StoreError
 from trainyard.stores.snapshots import split_overlap
-from trainyard.stores.verify import verify_manifest
+from trainyard.stores.verify import newest_checkpoint, verify_manifest
 
 REMEMBERED = 1024
 """Overlaps that are kept in memory; snapshots never change, so they stay true."""
@@ -47,6 +48,25 @@ class ArtefactReader:
         except StoreError as error:
             return Unavailable(f"the artefacts cannot be verified yet: {error}")
         return VerifiedArtefacts(location, manifest)
+
+    def checkpoint(self, output: str, uid: str) -> VerifiedCheckpoint | Unavailable | None:
+        """The newest whole checkpoint of an attempt; None if it left none.
+
+        Parameters
+        ----------
+        output
+            Folder of the attempt's artefacts.
+        uid
+            Of the TrainingProcess.
+        """
+        try:
+            found = newest_checkpoint(self._store, output, uid)
+        except StoreError as error:
+            return Unavailable(f"the checkpoint cannot be verified yet: {error}")
+        if found is None:
+            return None
+        location, sha256, manifest = found
+        return VerifiedCheckpoint(location, sha256, manifest.epoch, manifest.attempt)
 
     def snapshot(
         self, location: str, sha256: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -11,7 +12,14 @@ from pydantic import ValidationError
 from trainyard.api.capability import Capability
 from trainyard.api.dataset import Dataset, DatasetPhase
 from trainyard.api.documents import DocumentError, load_yaml
-from trainyard.api.meta import LABEL_PROCESS, LABEL_PROCESS_UID, STORE_SECRET, Json, Resource
+from trainyard.api.meta import (
+    LABEL_ATTEMPT,
+    LABEL_PROCESS,
+    LABEL_PROCESS_UID,
+    STORE_SECRET,
+    Json,
+    Resource,
+)
 from trainyard.api.model import TrainedModel
 from trainyard.api.process import TrainingProcess
 from trainyard.api.run import RUN_FILE, RunFile
@@ -24,6 +32,7 @@ from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.resources import (
     CAPABILITY,
     CONFIG_MAP,
+    CORE_EVENT,
     DATASET,
     JOB,
     MODEL,
@@ -46,6 +55,7 @@ from trainyard.decide.facts import (
     Rival,
     Unavailable,
     VerifiedArtefacts,
+    VerifiedCheckpoint,
     VerifiedSnapshot,
 )
 from trainyard.decide.queue import as_rival
@@ -70,6 +80,7 @@ class Gatherer:
         artefacts: ArtefactReader,
         reports: Reports,
         settings: DecisionSettings,
+        listening_since: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -77,6 +88,7 @@ class Gatherer:
         self._artefacts = artefacts
         self._reports = reports
         self._settings = settings
+        self._listening_since = listening_since
         self._typed: dict[tuple[str, str], tuple[str, Resource]] = {}
         self._typed_lock = threading.Lock()
 
@@ -104,19 +116,24 @@ class Gatherer:
             return None
         spec, meta, status = process.spec, process.metadata, process.status
         if status.phase is not None and status.phase.terminal:
-            # Nothing is decided about it any more, so nothing is read for it at each resync.
-            return ProcessFacts(process=process, settings=self._settings)
+            # Only what is left of it is cleared away, so little is read for it at each resync.
+            jobs = tuple(
+                parse.job(raw) for raw in self._cache.all(JOB) if parse.owner_uid(raw) == meta.uid
+            )
+            return ProcessFacts(process=process, settings=self._settings, jobs=jobs)
         namespace = meta.namespace
         attempted = bool(status.attempts)
+        last = status.attempts[-1] if attempted else None
         datasets = self._datasets(process)
         starting = not attempted and not spec.suspend
         ready = all(
             name in datasets and datasets[name].status.snapshot is not None
             for name in (*spec.datasets.train, *spec.datasets.dev, *spec.datasets.test)
         )
-        number = status.attempts[-1].number if attempted else 1
-        job = self._job(namespace, names.training_job(meta.uid, number), attempted)
-        pod = None if job is None else self._pod_of(job)
+        number = last.number if last is not None else 1
+        between = last is not None and last.finish_time is not None
+        job = self._job(namespace, names.training_job(meta.uid, number), attempted and not between)
+        pod = self._pod_of_attempt(process, number, job) if attempted else None
         raw_node = self._cache.get(NODE, spec.target_node)
         return ProcessFacts(
             process=process,
@@ -130,8 +147,15 @@ class Gatherer:
             else (),
             node=None if raw_node is None else parse.node(raw_node),
             job=job,
+            next_job=self._job(namespace, names.training_job(meta.uid, number + 1), expected=False)
+            if between
+            else None,
             run=self._run_file(namespace, meta.uid, number) if attempted else None,
+            base=self._run_file(namespace, meta.uid, 1) if number > 1 or between else None,
             pod=pod,
+            checkpoint=self._checkpoint(process, number, job, pod),
+            refusal=self._refusal(job) if pod is None else "",
+            listening_since=self._listening_since(),
             lease=None if spec.suspend and not attempted else self._lock.read(spec.target_node),
             live_holder=self._live_holder(spec.target_node, meta.uid),
             rivals=self._rivals(process),
@@ -189,6 +213,52 @@ class Gatherer:
             return pod
         selector = f"{LABEL_CONTROLLER_UID}={job.uid}"
         return _newest(self._api.list(POD, job.namespace, label_selector=selector).items)
+
+    def _pod_of_attempt(
+        self, process: TrainingProcess, number: int, job: JobFacts | None
+    ) -> PodFacts | None:
+        """The newest pod of an attempt, whether its Job is there or not.
+
+        When the Job is over, suspended or gone, the pod is read anew unless its end is known: what
+        it said last decides, and Jobs and pods are watched apart.
+        """
+        uid, attempt = process.metadata.uid, str(number)
+
+        def of_attempt(raw: Json) -> bool:
+            labels = parse.metadata(raw).get("labels") or {}
+            return (labels.get(LABEL_PROCESS_UID), labels.get(LABEL_ATTEMPT)) == (uid, attempt)
+
+        pod = _newest(raw for raw in self._cache.all(POD) if of_attempt(raw))
+        if process.status.attempts[-1].finish_time is not None:
+            return pod
+        if (job is not None and job.live) or (pod is not None and pod.over):
+            return pod
+        selector = f"{LABEL_PROCESS_UID}={uid},{LABEL_ATTEMPT}={attempt}"
+        listed = self._api.list(POD, process.metadata.namespace, label_selector=selector)
+        return _newest(listed.items)
+
+    def _checkpoint(
+        self, process: TrainingProcess, number: int, job: JobFacts | None, pod: PodFacts | None
+    ) -> VerifiedCheckpoint | Unavailable | None:
+        """The newest checkpoint of an attempt whose pod has ended without a finished run."""
+        if pod is None or not (pod.over or pod.terminal) or (job is not None and job.complete):
+            return None
+        if process.status.attempts[-1].finish_time is not None:
+            return None
+        return self._artefacts.checkpoint(
+            output_location(self._settings.store_root, process, number), process.metadata.uid
+        )
+
+    def _refusal(self, job: JobFacts | None) -> str:
+        """Why the API server refused the pod of a Job that runs and has none; from its events."""
+        if job is None or not job.live:
+            return ""
+        events = self._api.list(
+            CORE_EVENT, job.namespace, field_selector=f"involvedObject.uid={job.uid}"
+        ).items
+        refused = [raw for raw in events if raw.get("reason") == "FailedCreate"]
+        newest = max(refused, key=lambda raw: str(raw.get("lastTimestamp") or ""), default=None)
+        return str((newest or {}).get("message") or "")
 
     def _run_file(self, namespace: str, uid: str, attempt: int) -> RunFile | None:
         raw = self._api.get(CONFIG_MAP, names.training_job(uid, attempt), namespace)

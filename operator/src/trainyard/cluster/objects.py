@@ -10,6 +10,7 @@ from trainyard.api.meta import (
     ANNOTATION_SPEC_HASH,
     ANNOTATION_TARGET_NODE,
     API_VERSION,
+    FINALIZER_EVIDENCE,
     LABEL_ATTEMPT,
     LABEL_DATASET,
     LABEL_PROCESS,
@@ -98,7 +99,15 @@ def training_bundle(run: RunFile, node: str, settings: PodSettings) -> Bundle:
     ]
     name = names.training_job(run.uid, run.attempt)
     return _bundle(
-        name, run, _owner("TrainingProcess", run), labels, annotations, pod, RUN_FILE, suspend=True
+        name,
+        run,
+        _owner("TrainingProcess", run),
+        labels,
+        annotations,
+        pod,
+        RUN_FILE,
+        suspend=True,
+        finalizers=[FINALIZER_EVIDENCE],
     )
 
 
@@ -126,18 +135,28 @@ def snapshot_bundle(run: SnapshotRunFile, settings: PodSettings) -> Bundle:
     return _bundle(name, run, _owner("Dataset", run), labels, {}, pod, SNAPSHOT_FILE, suspend=False)
 
 
-def owned_by_job(config_map: Json, job: Json) -> Json:
-    """The ConfigMap with the created Job as its owner, so that it goes when the Job goes."""
+def owned(config_map: Json, job: Json) -> Json:
+    """The ConfigMap of an attempt with its owner, so that it goes when the owner goes.
+
+    That is the created Job; but the first attempt's stays as long as the process: it holds the
+    frozen inputs that every later attempt is made of.
+    """
     meta = job["metadata"]
-    owner = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "name": meta["name"],
-        "uid": meta["uid"],
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-    return {**config_map, "metadata": {**config_map["metadata"], "ownerReferences": [owner]}}
+    labels = meta.get("labels") or {}
+    if labels.get(LABEL_ROLE) == ROLE_TRAINING and labels.get(LABEL_ATTEMPT) == "1":
+        owners = meta["ownerReferences"]
+    else:
+        owners = [
+            {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "name": meta["name"],
+                "uid": meta["uid"],
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ]
+    return {**config_map, "metadata": {**config_map["metadata"], "ownerReferences": owners}}
 
 
 def trained_model(name: str, namespace: str, spec: TrainedModelSpec) -> Json:
@@ -171,6 +190,7 @@ def _bundle(
     file: str,
     *,
     suspend: bool,
+    finalizers: list[str] | None = None,
 ) -> Bundle:
     pod["volumes"].append({"name": "run", "configMap": {"name": name}})
     spec = {
@@ -187,6 +207,7 @@ def _bundle(
                     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
                     "karpenter.sh/do-not-disrupt": "true",
                 },
+                **({"finalizers": finalizers} if finalizers else {}),
             },
             "spec": pod,
         },
@@ -237,7 +258,8 @@ def _pod(settings: PodSettings, arguments: list[str], resources: Resources) -> J
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "terminationMessagePolicy": "File",
+        # A container that leaves no last words leaves the end of its log.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "run", "mountPath": MOUNT_PATH, "readOnly": True},
             {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},

@@ -22,6 +22,13 @@ from trainyard.api.report import LastWords
 from trainyard.decide.facts import JobFacts, LeaseFacts, NodeFacts, PodFacts, Taint
 
 ANNOTATION_HOLDER = "trainyard.dev/holder"
+ANNOTATION_JOB = "trainyard.dev/job"
+ANNOTATION_NODE_UID = "trainyard.dev/node-uid"
+ANNOTATION_SYSTEM_UUID = "trainyard.dev/system-uuid"
+ANNOTATION_BOOT_ID = "trainyard.dev/boot-id"
+ANNOTATION_SEEN = "trainyard.dev/seen-pod"
+ANNOTATION_QUARANTINED = "trainyard.dev/quarantined"
+_STATUS_UNKNOWN = "ContainerStatusUnknown"
 R = TypeVar("R", bound=Resource)
 
 
@@ -131,7 +138,7 @@ def pod(raw: Json) -> PodFacts:
         log_tail=message if words is None and isinstance(message, str) else "",
         deletion_time=time(deleted) if deleted else None,
         kept=FINALIZER_EVIDENCE in (meta.get("finalizers") or []),
-        ended=all(map(_ended, status.get("containerStatuses") or [])),
+        ended=all(_ended(item) for kind in _CONTAINERS for item in status.get(kind) or []),
         disruption=str(disrupted.get("reason") or ""),
         waiting_reason=str(waiting.get("reason") or ""),
         waiting_message=str(waiting.get("message") or ""),
@@ -141,15 +148,24 @@ def pod(raw: Json) -> PodFacts:
     )
 
 
+_CONTAINERS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+
+
 def _ended(container: Json) -> bool:
     """Whether a container has ended or never started, in its kubelet's own words.
 
-    `ContainerStatusUnknown` is what a kubelet writes that cannot find the container any more.
+    `ContainerStatusUnknown` is what a kubelet writes that cannot find a container any more: no
+    evidence about one that ran. It writes the same about a container that never started, for
+    example because its image could not be pulled; that one has no ID and no earlier state.
     """
-    state = container.get("state") or {}
+    state, last = container.get("state") or {}, container.get("lastState") or {}
     if "running" in state:
         return False
-    return (state.get("terminated") or {}).get("reason") != "ContainerStatusUnknown"
+    unknown = [item for item in (state.get("terminated"), last.get("terminated")) if item]
+    if all(item.get("reason") != _STATUS_UNKNOWN for item in unknown):
+        return True
+    ran = container.get("containerID") or container.get("started") or last
+    return not ran
 
 
 def last_words(message: Any) -> LastWords | None:
@@ -203,6 +219,11 @@ def lease(raw: Json) -> LeaseFacts:
         node=annotations.get(ANNOTATION_TARGET_NODE, ""),
         holder_job_uid=str((raw.get("spec") or {}).get("holderIdentity") or ""),
         holder=annotations.get(ANNOTATION_HOLDER, ""),
+        node_uid=annotations.get(ANNOTATION_NODE_UID, ""),
+        system_uuid=annotations.get(ANNOTATION_SYSTEM_UUID, ""),
+        boot_id=annotations.get(ANNOTATION_BOOT_ID, ""),
+        seen=annotations.get(ANNOTATION_SEEN, ""),
+        quarantined=annotations.get(ANNOTATION_QUARANTINED, ""),
     )
 
 

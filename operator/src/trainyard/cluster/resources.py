@@ -53,6 +53,8 @@ SECRET = ResourceType("", "v1", "secrets", "Secret")
 CONFIG_MAP = ResourceType("", "v1", "configmaps", "ConfigMap")
 LEASE = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
 EVENT = ResourceType("events.k8s.io", "v1", "events", "Event")
+CORE_EVENT = ResourceType("", "v1", "events", "Event")
+"""The same events as the core group shows them: these can be selected by the UID of an object."""
 TOKEN_REVIEW = ResourceType(
     "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False
 )

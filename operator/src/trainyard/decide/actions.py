@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from trainyard.api.model import TrainedModelSpec
 from trainyard.api.run import RunFile, SnapshotRunFile
-from trainyard.decide.facts import JobFacts
+from trainyard.decide.facts import JobFacts, PodFacts
 
 S = TypeVar("S")
 
@@ -47,6 +47,13 @@ class DeleteJob:
 
 
 @dataclass(frozen=True)
+class DeletePod:
+    """Ask a pod to end that no Job looks after any more."""
+
+    pod: PodFacts
+
+
+@dataclass(frozen=True)
 class CreateSnapshotJob:
     """Create the Job that makes a Dataset's snapshot, then the ConfigMap it reads."""
 
@@ -61,7 +68,15 @@ class CreateModel:
     spec: TrainedModelSpec
 
 
-Action = CreateTrainingJob | StartJob | SuspendJob | DeleteJob | CreateSnapshotJob | CreateModel
+Action = (
+    CreateTrainingJob
+    | StartJob
+    | SuspendJob
+    | DeleteJob
+    | DeletePod
+    | CreateSnapshotJob
+    | CreateModel
+)
 
 
 @dataclass(frozen=True)

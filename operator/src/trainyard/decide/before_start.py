@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from trainyard.api.process import Attempt, ProcessPhase, QueueStatus
+from trainyard.api.process import Attempt, ProcessPhase, QueueStatus, Resolved
 from trainyard.api.reasons import ConditionType, Reason
-from trainyard.decide import display
+from trainyard.api.run import RunFile
+from trainyard.decide import attempts, display
 from trainyard.decide.actions import CreateTrainingJob, SuspendJob
 from trainyard.decide.conditions import find, is_true
-from trainyard.decide.draft import StatusDraft
+from trainyard.decide.deadlines import start_deadline
+from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
 from trainyard.decide.node import check_node
 from trainyard.decide.queue import as_rival, place
-from trainyard.decide.resolve import resolve, resolve_template, run_file
+from trainyard.decide.resolve import OverrideError, resolve, resolve_template, run_file
 from trainyard.decide.validation import validate
-
-POLL = timedelta(seconds=15)
-"""How often something is looked at again that no event announces."""
 
 
 def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
@@ -37,6 +36,8 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
         return
     draft.condition(ConditionType.SUSPENDED, False, Reason.STARTED, "spec.suspend is false")
     draft.phase(ProcessPhase.QUEUED)
+    if out_of_time(facts, draft):
+        return
     finding = validate(facts)
     if finding is not None:
         draft.condition(ConditionType.VALIDATED, False, finding.reason, finding.message)
@@ -50,7 +51,7 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
             draft.show(reason=str(finding.reason))
         else:
             draft.phase(ProcessPhase.QUEUED, finding.reason)
-            draft.look_again_at = draft.now + POLL
+            draft.again(draft.now + POLL)
         return
     draft.condition(
         ConditionType.VALIDATED,
@@ -59,15 +60,28 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
         "everything fits together; train shares no image with dev or test",
     )
     if facts.job is not None and facts.job.owner_uid != process.metadata.uid:
-        _name_taken(facts.job, draft)
+        name_taken(facts.job, draft)
     elif node_is_free(facts, draft):
         if is_true(draft.old.conditions, ConditionType.VALIDATED):
-            _create_attempt(facts, draft)
+            _first_attempt(facts, draft)
         else:
-            _join_queue(facts, draft)
+            join_queue(facts, draft)
 
 
-def _join_queue(facts: ProcessFacts, draft: StatusDraft) -> None:
+def out_of_time(facts: ProcessFacts, draft: StatusDraft) -> bool:
+    """Whether the start deadline has passed; then the process has failed."""
+    waits = find(draft.old.conditions, ConditionType.NODE_RESERVED)
+    clock = start_deadline(facts.process, waits.message if waits is not None else "")
+    if clock is None:
+        return False
+    if draft.now >= clock.at:
+        draft.fail(clock.reason, clock.message)
+        return True
+    draft.again(clock.at)
+    return False
+
+
+def join_queue(facts: ProcessFacts, draft: StatusDraft) -> None:
     """Stand in the queue first; whether it is its turn is decided in a pass that read that back.
 
     Several processes often become valid at once, when their last dataset is ready. Only when each
@@ -80,17 +94,18 @@ def _join_queue(facts: ProcessFacts, draft: StatusDraft) -> None:
         Reason.WAITING_FOR_NODE,
         f"joining the queue of node {facts.process.spec.target_node}",
     )
-    draft.look_again_at = draft.now
+    draft.again(draft.now)
 
 
-def _name_taken(job: JobFacts, draft: StatusDraft) -> None:
+def name_taken(job: JobFacts, draft: StatusDraft) -> None:
+    """Wait: a Job of somebody else has the name that the attempt's Job needs."""
     message = (
         f"Job {job.name} was made by another and has the name that this run needs: delete it "
         f"with kubectl delete job {job.name}"
     )
     draft.phase(ProcessPhase.QUEUED, Reason.JOB_NAME_TAKEN)
     draft.condition(ConditionType.RUNNING, False, Reason.JOB_NAME_TAKEN, message)
-    draft.look_again_at = draft.now + POLL
+    draft.again(draft.now + POLL)
 
 
 def node_is_free(facts: ProcessFacts, draft: StatusDraft) -> bool:
@@ -103,6 +118,12 @@ def node_is_free(facts: ProcessFacts, draft: StatusDraft) -> bool:
         draft.condition(ConditionType.NODE_RESERVED, status, finding.reason, finding.message)
         if finding.bounded:
             _bound_wait(facts, draft, finding.reason, finding.message)
+        return False
+    if facts.lease is not None and facts.lease.quarantined:
+        draft.phase(ProcessPhase.QUEUED, Reason.QUARANTINED)
+        draft.condition(
+            ConditionType.NODE_RESERVED, False, Reason.QUARANTINED, facts.lease.quarantined
+        )
         return False
     spot = place(as_rival(facts.process), facts.rivals, facts.lease, facts.live_holder)
     if spot.first:
@@ -131,7 +152,7 @@ def _bound_wait(facts: ProcessFacts, draft: StatusDraft, reason: Reason, message
     if draft.now >= deadline:
         draft.fail(reason, message)
     else:
-        draft.look_again_at = deadline
+        draft.again(deadline)
 
 
 def recipe_gpus(facts: ProcessFacts) -> int:
@@ -143,8 +164,30 @@ def recipe_gpus(facts: ProcessFacts) -> int:
     return resolve_template(facts.template.spec, facts.process.spec.overrides).resources.gpus
 
 
-def _create_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
+def _first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
     """Create the suspended Job, then record the attempt and what it is made of."""
+    resolved, run = resolve_now(facts)
+    draft.changes["resolved"] = resolved
+    started = draft.now.replace(microsecond=0)
+    node = facts.process.spec.target_node
+    record_attempt(facts, draft, run, Attempt(number=1, node=node, start_time=started))
+
+
+def record_attempt(facts: ProcessFacts, draft: StatusDraft, run: RunFile, attempt: Attempt) -> None:
+    """Create the suspended Job of an attempt; its record comes after it, the lock later."""
+    draft.actions.append(CreateTrainingJob(run=run, attempt=attempt.number, node=attempt.node))
+    draft.changes["attempts"] = attempts.recorded(facts.process.status.attempts, attempt)
+    draft.phase(ProcessPhase.STARTING, Reason.STARTING)
+    draft.condition(
+        ConditionType.NODE_RESERVED,
+        False,
+        Reason.STARTING,
+        f"taking the lock of node {attempt.node}",
+    )
+
+
+def resolve_now(facts: ProcessFacts) -> tuple[Resolved, RunFile]:
+    """What the process is made of at this moment, and the run.yaml of its first attempt."""
     process, settings = facts.process, facts.settings
     if facts.capability is None or facts.template is None:
         raise ValueError(f"TrainingProcess {process.key} was not validated")
@@ -169,13 +212,25 @@ def _create_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
         store=settings.store,
         progress_url=settings.progress_url,
     )
-    node = process.spec.target_node
-    draft.actions.append(CreateTrainingJob(run=run, attempt=1, node=node))
-    draft.changes["resolved"] = resolved
-    draft.changes["attempts"] = (
-        Attempt(number=1, node=node, start_time=draft.now.replace(microsecond=0)),
-    )
-    draft.phase(ProcessPhase.STARTING, Reason.STARTING)
-    draft.condition(
-        ConditionType.NODE_RESERVED, False, Reason.STARTING, f"taking the lock of node {node}"
-    )
+    return resolved, run
+
+
+def restored_base(facts: ProcessFacts) -> RunFile | None:
+    """The run.yaml of the first attempt, made again if nothing that it was made of has changed.
+
+    Its ConfigMap may have been deleted by hand. What was resolved is on record as digests, so it
+    is known whether capability, template and snapshots are still the same.
+    """
+    if facts.capability is None or facts.template is None:
+        return None
+    spec = facts.process.spec.datasets
+    names = (*spec.train, *spec.dev, *spec.test)
+    if any(
+        name not in facts.datasets or facts.datasets[name].status.snapshot is None for name in names
+    ):
+        return None
+    try:
+        resolved, run = resolve_now(facts)
+    except OverrideError:
+        return None
+    return run if resolved == facts.process.status.resolved else None

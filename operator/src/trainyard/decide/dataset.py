@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from trainyard.api.dataset import (
@@ -17,11 +17,10 @@ from trainyard.api.run import ProgressTarget, SnapshotRunFile
 from trainyard.decide import display, outcome
 from trainyard.decide.actions import Action, CreateSnapshotJob, Decision, Happening
 from trainyard.decide.conditions import with_condition
+from trainyard.decide.draft import POLL
 from trainyard.decide.facts import DatasetFacts, Mismatch, VerifiedSnapshot
 from trainyard.decide.support import unsupported_in_dataset
 from trainyard.decide.validation import missing_secret
-
-POLL = timedelta(seconds=15)
 
 
 def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from trainyard.api.process import ProcessDisplay, ProcessPhase, TrainingProcessStatus
@@ -11,6 +11,8 @@ from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import Action, Decision, Happening
 from trainyard.decide.conditions import with_condition
 
+POLL = timedelta(seconds=15)
+"""How often something is looked at again that no event announces."""
 WARNINGS = frozenset({Reason.VALIDATION_FAILED, Reason.NOT_YET_SUPPORTED})
 
 
@@ -75,6 +77,11 @@ class StatusDraft:
         self.condition(ConditionType.FINISHED, True, reason, message)
         self.show(eta="", queue="")
 
+    def again(self, at: datetime) -> None:
+        """Look again at `at` although nothing happens, or earlier if something asked for that."""
+        before = self.look_again_at
+        self.look_again_at = at if before is None else min(before, at)
+
     def decision(self) -> Decision[TrainingProcessStatus]:
         """The decision that was drafted."""
         status = self.old.model_copy(
@@ -107,6 +114,8 @@ _TOLD_BY = {
     ProcessPhase.QUEUED: (ConditionType.VALIDATED, ConditionType.NODE_RESERVED),
     ProcessPhase.STARTING: (ConditionType.NODE_RESERVED, ConditionType.RUNNING),
     ProcessPhase.RUNNING: (ConditionType.RUNNING,),
+    ProcessPhase.SUSPENDING: (ConditionType.RUNNING, ConditionType.NODE_RESERVED),
+    ProcessPhase.SUSPENDED: (ConditionType.SUSPENDED,),
     ProcessPhase.SUCCEEDED: (ConditionType.COMPLETE,),
     ProcessPhase.FAILED: (ConditionType.FAILED,),
 }

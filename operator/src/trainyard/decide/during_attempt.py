@@ -1,75 +1,95 @@
-"""From the record of an attempt to its end: start its Job, follow the pod, verify the artefacts."""
+"""From the record of an attempt to its end: start its Job, follow the pod, see how it ends."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from trainyard.api.meta import Condition
 from trainyard.api.process import Attempt, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
-from trainyard.decide import display, outcome, results
-from trainyard.decide.actions import CreateModel, StartJob, SuspendJob
-from trainyard.decide.before_start import POLL, node_is_free, recipe_gpus
-from trainyard.decide.conditions import find
-from trainyard.decide.draft import StatusDraft
-from trainyard.decide.facts import JobFacts, Mismatch, PodFacts, ProcessFacts, VerifiedArtefacts
+from trainyard.api.run import RunFile
+from trainyard.decide import attempts, outcome
+from trainyard.decide.actions import CreateTrainingJob, StartJob, SuspendJob
+from trainyard.decide.before_start import node_is_free, out_of_time, restored_base
+from trainyard.decide.conclude import conclude
+from trainyard.decide.conditions import find, is_true
+from trainyard.decide.deadlines import Clock, active_deadline, stall, start_deadline
+from trainyard.decide.draft import POLL, StatusDraft
+from trainyard.decide.ending import (
+    begin_to_end,
+    end_attempt,
+    end_without_job,
+    node_lost,
+    wait_for_evidence,
+)
+from trainyard.decide.facts import DELETED_BY_POD_GC, JobFacts, PodFacts, ProcessFacts
+from trainyard.decide.harvest import harvest, keep_progress
+from trainyard.decide.resolve import output_location
 
 
 def during_attempt(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) -> None:
-    """Start the attempt, follow it, harvest it."""
+    """Start the attempt, follow it, end it."""
     job = facts.job
+    _say_whether_it_stops(facts, draft)
     if job is None or job.owner_uid != facts.process.metadata.uid:
-        _end_attempt(facts, draft, attempt, Reason.JOB_DELETED)
-        draft.fail(
-            Reason.JOB_DELETED,
-            f"the Job of attempt {attempt.number} was deleted: create a new process",
-        )
+        keep_progress(facts, draft)
+        end_without_job(facts, draft, attempt)
     elif job.complete:
-        _harvest(facts, draft, attempt)
+        harvest(facts, draft, attempt)
     elif job.failed:
-        ended = outcome.of_failure(job, facts.pod)
-        _end_attempt(facts, draft, attempt, ended.reason, ended.message)
-        _keep_progress(facts, draft)
-        draft.fail(ended.reason, ended.message)
-    elif job.suspended:
+        _failed(facts, draft, attempt, job)
+    elif attempt.reason is not None:
+        keep_progress(facts, draft)
+        end_attempt(facts, draft, attempt, job)
+    elif job.suspended and facts.pod is None:
         _start(facts, draft, attempt, job)
+    elif facts.process.spec.suspend or job.suspended:
+        why = "spec.suspend is true" if facts.process.spec.suspend else "its Job was suspended"
+        begin_to_end(draft, attempt, Reason.STOPPED, f"stopped: {why}")
     else:
-        _say_that_stopping_does_not_act(facts, draft)
         _follow(facts, draft, attempt, job)
 
 
-def _say_that_stopping_does_not_act(facts: ProcessFacts, draft: StatusDraft) -> None:
+def _say_whether_it_stops(facts: ProcessFacts, draft: StatusDraft) -> None:
     if facts.process.spec.suspend:
-        reason, message = Reason.NOT_YET_SUPPORTED, "stopping a started run is not supported yet"
+        reason, message = Reason.STOPPING, "the attempt is being stopped"
     else:
         reason, message = Reason.STARTED, "spec.suspend is false"
     draft.condition(ConditionType.SUSPENDED, False, reason, message)
 
 
+def _failed(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFacts) -> None:
+    """The Job failed: why is read from its pod, whose kubelet has spoken."""
+    keep_progress(facts, draft)
+    if facts.pod is not None and wait_for_evidence(facts, draft, facts.pod):
+        draft.phase(draft.old.phase or ProcessPhase.RUNNING, Reason.AWAITING_EVIDENCE)
+        return
+    if facts.pod is not None and facts.pod.disruption == DELETED_BY_POD_GC:
+        conclude(facts, draft, attempt, Reason.NODE_LOST, node_lost(attempt))
+        return
+    ended = outcome.of_failure(job, facts.pod)
+    if attempt.reason is not None and ended.reason in attempts.NO_FAILURE:
+        # It was being ended for a reason of its own, which says more.
+        reason, message = Reason(attempt.reason), attempt.message or ended.message
+        conclude(facts, draft, attempt, reason, message, ended.log_tail)
+    else:
+        conclude(facts, draft, attempt, ended.reason, ended.message, ended.log_tail)
+
+
 def _start(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFacts) -> None:
     """Start the suspended Job when the node is ours or free."""
+    if facts.process.spec.suspend:
+        begin_to_end(draft, attempt, Reason.STOPPED, "stopped before it began")
+        return
     if facts.run is None:
-        message = (
-            f"the ConfigMap {job.name} with run.yaml was deleted before the run started: create "
-            "a new process"
-        )
-        _end_attempt(facts, draft, attempt, Reason.RUN_FILE_DELETED, message)
-        draft.fail(Reason.RUN_FILE_DELETED, message)
+        _restore_run_file(facts, draft, attempt)
         return
-    if facts.process.spec.suspend and not _holds_lock(facts, job):
-        draft.phase(ProcessPhase.SUSPENDED, Reason.DRAFT)
-        draft.condition(
-            ConditionType.SUSPENDED,
-            True,
-            Reason.DRAFT,
-            "left the queue before it started: set spec.suspend to false to go on",
-        )
-        draft.condition(
-            ConditionType.NODE_RESERVED, False, Reason.DRAFT, "it does not wait for its node"
-        )
-        return
-    draft.condition(ConditionType.SUSPENDED, False, Reason.STARTED, "spec.suspend is false")
-    if not _holds_lock(facts, job) and not node_is_free(facts, draft):
-        if draft.changes["phase"] is ProcessPhase.FAILED:
-            _end_attempt(facts, draft, attempt, Reason.INSUFFICIENT_GPUS)
+    if out_of_time(facts, draft) or (
+        not _holds_lock(facts, job) and not node_is_free(facts, draft)
+    ):
+        failed = find(draft.conditions, ConditionType.FAILED)
+        if draft.changes["phase"] is ProcessPhase.FAILED and failed is not None:
+            conclude(facts, draft, attempt, Reason(failed.reason), failed.message)
         return
     draft.phase(ProcessPhase.STARTING, Reason.STARTING)
     draft.actions.append(_start_job(facts, job, attempt))
@@ -81,6 +101,32 @@ def _start(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFa
     )
 
 
+def _restore_run_file(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) -> None:
+    """Make a deleted ConfigMap again, which is possible as long as the inputs are known."""
+    run = _expected_run(facts, attempt)
+    if run is None:
+        message = (
+            f"the ConfigMap with run.yaml of attempt {attempt.number} was deleted before the run "
+            "started, and capability, template or datasets are not what they were: create a new "
+            "process"
+        )
+        begin_to_end(draft, attempt, Reason.RUN_FILE_DELETED, message)
+        return
+    draft.actions.append(CreateTrainingJob(run=run, attempt=attempt.number, node=attempt.node))
+    draft.again(draft.now)
+
+
+def _expected_run(facts: ProcessFacts, attempt: Attempt) -> RunFile | None:
+    base = facts.base or restored_base(facts)
+    if base is None or attempt.number == 1:
+        return base
+    settings, process = facts.settings, facts.process
+    output = output_location(settings.store_root, process, attempt.number)
+    size = attempt.batch_size or base.template.hyperparameters.batch_size
+    point = process.status.checkpoint if attempt.resumed_from_epoch is not None else None
+    return attempts.run_of(base, attempt.number, output, point, size)
+
+
 def _start_job(facts: ProcessFacts, job: JobFacts, attempt: Attempt) -> StartJob:
     return StartJob(job=job, node=attempt.node, process=facts.process.key, attempt=attempt.number)
 
@@ -90,7 +136,7 @@ def _holds_lock(facts: ProcessFacts, job: JobFacts) -> bool:
 
 
 def _follow(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFacts) -> None:
-    """The Job was unsuspended: hold the lock, follow the pod."""
+    """The Job was unsuspended: hold the lock, follow the pod, watch the clocks."""
     if facts.lease is not None and not _holds_lock(facts, job):
         draft.actions.append(SuspendJob(job))
         draft.phase(ProcessPhase.STARTING, Reason.WAITING_FOR_NODE)
@@ -107,25 +153,100 @@ def _follow(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobF
     draft.condition(
         ConditionType.NODE_RESERVED, True, Reason.RESERVED, f"node {attempt.node} is reserved"
     )
-    _keep_progress(facts, draft)
+    keep_progress(facts, draft)
     pod = facts.pod
-    if pod is not None and pod.phase == "Running":
+    if pod is not None and pod.phase == "Running" and pod.deletion_time is None:
         draft.phase(ProcessPhase.RUNNING)
-        draft.condition(ConditionType.RUNNING, True, Reason.PODS_READY, f"pod {pod.name} runs")
-    elif pod is not None and pod.over:
+        if draft.old.start_time is None:
+            draft.changes["start_time"] = draft.now.replace(microsecond=0)
+        _say_that_it_runs(facts, draft, pod)
+    elif pod is not None and pod.terminal:
         draft.phase(draft.old.phase or ProcessPhase.RUNNING, Reason.VERIFYING_ARTEFACTS)
         draft.condition(
             ConditionType.RUNNING, False, Reason.VERIFYING_ARTEFACTS, f"pod {pod.name} ended"
         )
+    elif pod is not None and pod.deletion_time is not None:
+        draft.phase(ProcessPhase.SUSPENDING, Reason.EVICTED)
+        wait_for_evidence(facts, draft, pod)
+    elif not _say_why_it_does_not_run(facts, draft, attempt):
+        return
+    for clock in _clocks(facts, draft):
+        if clock is not None and draft.now >= clock.at:
+            if clock.reason is Reason.STALLED:
+                draft.condition(ConditionType.PROGRESS_STALLED, True, Reason.STALLED, clock.message)
+            begin_to_end(draft, attempt, clock.reason, clock.message)
+            return
+        if clock is not None:
+            draft.again(clock.at)
+
+
+def _clocks(facts: ProcessFacts, draft: StatusDraft) -> tuple[Clock | None, ...]:
+    running = find(draft.conditions, ConditionType.RUNNING)
+    waits = running.message if running is not None else ""
+    starts = draft.changes.get("start_time") is None
+    return (
+        start_deadline(facts.process, waits) if starts else None,
+        active_deadline(facts.process, draft.now),
+        stall(
+            facts.process,
+            None if facts.report is None else facts.report.received_at,
+            facts.listening_since,
+        ),
+    )
+
+
+def _say_that_it_runs(facts: ProcessFacts, draft: StatusDraft, pod: PodFacts) -> None:
+    if facts.node is not None and not facts.node.ready:
+        draft.condition(
+            ConditionType.RUNNING,
+            None,
+            Reason.NODE_NOT_READY,
+            f"pod {pod.name} ran when node {pod.node} was last heard of; the run is kept, and "
+            "goes on if the node comes back",
+        )
     else:
-        reason, message = _why_not_running(pod, find(draft.conditions, ConditionType.RUNNING))
-        draft.phase(ProcessPhase.STARTING, reason)
-        draft.condition(ConditionType.RUNNING, False, reason, message)
+        draft.condition(ConditionType.RUNNING, True, Reason.PODS_READY, f"pod {pod.name} runs")
+    if facts.process.spec.stall_timeout_seconds is not None:
+        draft.condition(
+            ConditionType.PROGRESS_STALLED, False, Reason.REPORTING, "the trainer reports"
+        )
 
 
-def _why_not_running(pod: PodFacts | None, before: Condition | None) -> tuple[Reason, str]:
+def _say_why_it_does_not_run(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) -> bool:
+    """Name what keeps the pod from running; whether the attempt is not given up for it."""
+    pod = facts.pod
+    if pod is not None and facts.run is None:
+        # Without its ConfigMap the pod is never started.
+        _restore_run_file(facts, draft, attempt)
+        if draft.changes.get("attempts"):
+            return False
+    before = find(draft.conditions, ConditionType.RUNNING)
+    reason, message = _why_not_running(pod, before, facts.refusal)
+    draft.phase(ProcessPhase.STARTING, reason)
+    draft.condition(ConditionType.RUNNING, False, reason, message)
+    if pod is None:
+        draft.again(draft.now + POLL)
+    reserved = find(draft.old.conditions, ConditionType.NODE_RESERVED)
+    if reason is Reason.STARTING or reserved is None:
+        return True
+    if not is_true(draft.old.conditions, ConditionType.NODE_RESERVED):
+        return True
+    seconds = facts.settings.pod_start_seconds
+    given_up = reserved.last_transition_time + timedelta(seconds=seconds)
+    if draft.now >= given_up:
+        begin_to_end(draft, attempt, reason, f"{message} (given up after {seconds} s)")
+        return False
+    draft.again(given_up)
+    return True
+
+
+def _why_not_running(
+    pod: PodFacts | None, before: Condition | None, refusal: str
+) -> tuple[Reason, str]:
     failed_pull = Reason.IMAGE_PULL_FAILED
     if pod is None:
+        if refusal:
+            return Reason.POD_REFUSED, f"the pod was refused: {refusal[:300]}"
         return Reason.STARTING, "waiting for the Job's pod"
     if pod.waiting_reason == "ImagePullBackOff" and before and before.reason == failed_pull:
         # It alternates with the reason of the failure, which says more.
@@ -138,96 +259,3 @@ def _why_not_running(pod: PodFacts | None, before: Condition | None) -> tuple[Re
     if pod.unschedulable:
         return Reason.UNSCHEDULABLE, f"the pod cannot be placed: {pod.unschedulable[:300]}"
     return Reason.STARTING, f"pod {pod.name} is being started"
-
-
-def _keep_progress(facts: ProcessFacts, draft: StatusDraft) -> None:
-    """Take over the newest report; without one, as after a restart, the last values stay."""
-    status = draft.old.progress if facts.report is None else results.progress(facts.report)
-    if status is None:
-        return
-    remaining = status.estimated_remaining_seconds
-    draft.show(
-        progress=display.progress(status),
-        eta="" if remaining is None else f"~{display.duration(remaining)}",
-    )
-    if facts.report is None:
-        return
-    report = facts.report.report
-    draft.changes["progress"] = status
-    if report.history:
-        last = report.history[-1]
-        draft.changes["history"] = results.history(report)
-        draft.changes["metrics"] = results.metric_values(last.metrics)
-        if last.dev_accuracy is not None and facts.run is not None:
-            name = results.primary_metric_name(facts.run.template)
-            draft.show(metric=display.metric(name, last.dev_accuracy))
-
-
-def _harvest(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) -> None:
-    """The Job is complete: it succeeded if and only if its artefacts are what they should be."""
-    verdict = facts.verdict
-    if isinstance(verdict, VerifiedArtefacts) and not _is_of_this_run(verdict, facts, attempt):
-        verdict = Mismatch(
-            f"the manifest at {verdict.location} was written by another run: create a new process"
-        )
-    _keep_progress(facts, draft)
-    if isinstance(verdict, VerifiedArtefacts):
-        _succeed(facts, draft, attempt, verdict)
-    elif isinstance(verdict, Mismatch):
-        _end_attempt(facts, draft, attempt, Reason.ARTEFACT_UPLOAD_FAILED, verdict.message)
-        draft.fail(Reason.ARTEFACT_UPLOAD_FAILED, verdict.message)
-    else:
-        message = verdict.message if verdict is not None else "the artefacts are being verified"
-        draft.phase(ProcessPhase.RUNNING, Reason.VERIFYING_ARTEFACTS)
-        draft.condition(ConditionType.RUNNING, False, Reason.VERIFYING_ARTEFACTS, message)
-        draft.look_again_at = draft.now + POLL
-
-
-def _is_of_this_run(found: VerifiedArtefacts, facts: ProcessFacts, attempt: Attempt) -> bool:
-    manifest, run = found.manifest, facts.run
-    if (manifest.uid, manifest.attempt) != (facts.process.metadata.uid, attempt.number):
-        return False
-    return run is None or manifest.run_digest == run.digest
-
-
-def _succeed(
-    facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, verified: VerifiedArtefacts
-) -> None:
-    manifest = verified.manifest
-    # Without its run.yaml nothing says what was resolved: no model is made of guesses.
-    if facts.run is not None:
-        name = results.model_name(facts.process, facts.model_made_by)
-        spec = results.model_spec(facts.process, facts.run, verified, draft.now)
-        draft.actions.append(CreateModel(name=name, spec=spec))
-        draft.changes["model"] = name
-    _end_attempt(facts, draft, attempt, Reason.TRAINING_SUCCEEDED)
-    done = results.finished_progress(draft.old.progress, manifest.epochs_trained, draft.now)
-    draft.changes.update(
-        artefacts=results.artefacts(verified),
-        evaluation=results.evaluation(manifest),
-        metrics=results.metric_values(manifest.dev.metrics),
-        progress=done,
-    )
-    draft.show(progress=display.progress(done), metric=results.primary(manifest))
-    draft.succeed(f"the model is at {verified.location}")
-
-
-def _end_attempt(
-    facts: ProcessFacts,
-    draft: StatusDraft,
-    attempt: Attempt,
-    reason: Reason,
-    message: str | None = None,
-) -> None:
-    """Complete the record of the attempt."""
-    at = draft.now.replace(microsecond=0)
-    ended = attempt.model_copy(
-        update={"finish_time": at, "reason": str(reason), "message": message}
-    )
-    draft.changes["attempts"] = (*draft.old.attempts[:-1], ended)
-    if find(draft.conditions, ConditionType.RUNNING) is not None:
-        draft.condition(ConditionType.RUNNING, False, reason, "the run is over")
-    draft.condition(ConditionType.NODE_RESERVED, False, Reason.RELEASED, "the run is over")
-    if attempt.start_time is not None:
-        seconds = round((at - attempt.start_time).total_seconds())
-        draft.changes["gpu_seconds"] = (draft.old.gpu_seconds or 0) + recipe_gpus(facts) * seconds

@@ -152,7 +152,9 @@ class LeaseFacts:
     node_uid: str = ""
     system_uuid: str = ""
     boot_id: str = ""
-    """Of the node, when the lock was taken."""
+    """Of the node, when the lock was taken, or when `seen` was; empty: not known."""
+    seen: str = ""
+    """UID of the holder's pod that was seen running while the node had this boot ID."""
     quarantined: str = ""
     """Why nobody knows whether the holder is over; empty: not quarantined."""
 
@@ -244,10 +246,15 @@ class ProcessFacts:
     overlaps: tuple[Overlap, ...] | Unavailable = ()
     node: NodeFacts | None = None
     job: JobFacts | None = None
-    """The Job that has the name of the current (or first) attempt's."""
+    """The Job that has the name of the last attempt's."""
+    next_job: JobFacts | None = None
+    """The Job that has the name that the next attempt's will have."""
+    jobs: tuple[JobFacts, ...] = ()
+    """All Jobs of a process that is finished."""
     run: RunFile | None = None
     """The run.yaml of the current attempt, from its ConfigMap."""
     pod: PodFacts | None = None
+    """The newest pod of the last attempt, whether its Job is there or not."""
     lease: LeaseFacts | None = None
     """The lock of the target node."""
     live_holder: str | None = None
@@ -295,6 +302,8 @@ class LockFacts:
     """UIDs of pods whose end is on record, or whose process is gone."""
     orphaned: frozenset[str] = frozenset()
     """UIDs of pods whose process is gone."""
+    leftover: tuple[JobFacts, ...] = ()
+    """Unfinished Jobs of the node whose attempt is over or whose process is finished or gone."""
 
 
 @dataclass(frozen=True)

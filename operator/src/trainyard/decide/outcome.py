@@ -24,6 +24,9 @@ _BY_EXIT_CODE: dict[int, tuple[Reason, str]] = {
     ),
 }
 
+BY_KUBELET = "TerminationByKubelet"
+"""Reason of DisruptionTarget on pods that their kubelet ended by itself."""
+
 _KNOWN = {str(reason): reason for reason in Reason}
 
 
@@ -33,6 +36,7 @@ class Outcome:
 
     reason: Reason
     message: str
+    log_tail: str = ""
 
 
 def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
@@ -46,21 +50,42 @@ def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
             Reason.TRAINER_ERROR,
             f"the Job failed and its pod is gone: {job.failure or 'no message'}",
         )
+    words = pod.last_words
+    tail = pod.log_tail if words is None else words.log_tail
     if pod.oom_killed:
         return Outcome(
             Reason.OUT_OF_MEMORY,
             "the container was killed for its memory limit: raise resources.memory, or use a "
             "smaller batchSize or fewer workers",
+            tail,
         )
-    words = pod.last_words
+    # Deleted through the API: an eviction, a drain, a taint, or somebody's kubectl delete pod.
+    sent_away = pod.deletion_time is not None
     if words is not None and words.reason in _KNOWN:
-        return Outcome(_KNOWN[words.reason], words.message or "the trainer gave no message")
+        reason = _KNOWN[words.reason]
+        if reason is Reason.STOPPED and sent_away:
+            reason = Reason.EVICTED
+        return Outcome(reason, words.message or "the trainer gave no message", tail)
+    if sent_away:
+        return Outcome(
+            Reason.EVICTED,
+            f"pod {pod.name} was evicted or deleted before the trainer could end by itself",
+            tail,
+        )
+    if pod.disruption == BY_KUBELET:
+        return Outcome(
+            Reason.NODE_PRESSURE,
+            f"the kubelet of {pod.node} ended the pod for want of memory or disk of the node, or "
+            "because the node was shut down: see kubectl describe node",
+            tail,
+        )
     if pod.exit_code in _BY_EXIT_CODE:
         reason, message = _BY_EXIT_CODE[pod.exit_code]
-        return Outcome(reason, message)
+        return Outcome(reason, message, tail)
     ended = f"exit code {pod.exit_code}" if pod.exit_code is not None else "no exit code"
     said = f": {words.message}" if words is not None and words.message else ""
     return Outcome(
         Reason.TRAINER_ERROR,
         f"the trainer ended with {ended}{said}; see kubectl logs {pod.name}",
+        tail,
     )

@@ -2,8 +2,10 @@
 
 The life of a run: it is checked; it waits for its node; its suspended Job is created and the
 attempt recorded (`before_start`); in a later pass, which has read that record back, the lock is
-taken and the Job unsuspended; the pod is followed; its artefacts are verified (`during_attempt`);
-it has succeeded or failed, and that never changes.
+taken and the Job unsuspended; the pod is followed (`during_attempt`); its artefacts are verified
+(`harvest`), or it is ended (`ending`) and its record completed (`conclude`); another attempt
+follows, at once or when it is started again (`between_attempts`); it has succeeded or failed, and
+that never changes (`after_end`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from trainyard.api.process import (
 )
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import Decision
+from trainyard.decide.after_end import after_end
 from trainyard.decide.before_start import before_first_attempt
+from trainyard.decide.between_attempts import between_attempts
 from trainyard.decide.conditions import find, with_condition
 from trainyard.decide.draft import StatusDraft
 from trainyard.decide.during_attempt import during_attempt
@@ -39,13 +43,17 @@ def decide_process(facts: ProcessFacts, now: datetime) -> Decision[TrainingProce
         The time of the decision, with a time zone.
     """
     status, meta = facts.process.status, facts.process.metadata
-    if meta.deletion_timestamp is not None or (status.phase and status.phase.terminal):
+    if meta.deletion_timestamp is not None:
         return Decision(status)
+    if status.phase is not None and status.phase.terminal:
+        return after_end(facts, now)
     draft = StatusDraft(status, now, meta.generation)
     if not status.attempts:
         before_first_attempt(facts, draft)
-    else:
+    elif status.attempts[-1].finish_time is None:
         during_attempt(facts, draft, status.attempts[-1])
+    else:
+        between_attempts(facts, draft, status.attempts[-1])
     return draft.decision()
 
 

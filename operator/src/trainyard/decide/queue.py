@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trainyard.api.process import ProcessPhase, TrainingProcess
-from trainyard.api.reasons import ConditionType
-from trainyard.decide.conditions import is_true
+from trainyard.api.reasons import ConditionType, Reason
+from trainyard.decide.conditions import find, is_true
 from trainyard.decide.facts import LeaseFacts, Rival
 
 
@@ -38,11 +38,17 @@ def as_rival(process: TrainingProcess) -> Rival:
         key=process.key,
         uid=meta.uid,
         phase=status.phase,
-        validated=is_true(status.conditions, ConditionType.VALIDATED),
+        validated=is_true(status.conditions, ConditionType.VALIDATED) and not _backs_off(process),
         suspended=process.spec.suspend,
         priority=process.spec.priority,
         created=created,
     )
+
+
+def _backs_off(process: TrainingProcess) -> bool:
+    """Whether it leaves its turn to others because its last attempt just failed."""
+    reserved = find(process.status.conditions, ConditionType.NODE_RESERVED)
+    return reserved is not None and reserved.reason == Reason.BACKING_OFF
 
 
 def place(

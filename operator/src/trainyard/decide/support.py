@@ -57,16 +57,6 @@ def unsupported_in_process(spec: TrainingProcessSpec) -> str | None:
     notifications = spec.notifications
     if notifications is not None and (notifications.email or notifications.webhooks):
         return "spec.notifications"
-    if spec.retry is not None and (spec.retry.limit or spec.retry.shrink_batch_on_out_of_memory):
-        return "spec.retry"
-    for name, value in (
-        ("startDeadlineSeconds", spec.start_deadline_seconds),
-        ("activeDeadlineSeconds", spec.active_deadline_seconds),
-        ("stallTimeoutSeconds", spec.stall_timeout_seconds),
-        ("ttlSecondsAfterFinished", spec.ttl_seconds_after_finished),
-    ):
-        if value is not None:
-            return f"spec.{name}: {value}"
     if spec.on_existing_run is not OnExistingRun.TRAIN:
         return f"spec.onExistingRun: {spec.on_existing_run}"
     overrides = spec.overrides.to_wire() if spec.overrides is not None else {}

@@ -51,8 +51,8 @@ def affected(type_: ResourceType, raw: Json, cache: Cache) -> set[Key]:
     if type_ is PROCESS:
         node = (raw.get("spec") or {}).get("targetNode", "")
         found |= waiting_for_node(node, cache)
-        if not unfinished(raw):
-            # Its lock may have been taken again after the Job's last event.
+        if _attempt_is_over(raw):
+            # Now that its end is on record, its pod may go and its lock be freed.
             found.add(Key(NODE_LOCK, node))
     elif type_ in (CAPABILITY, TEMPLATE, DATASET):
         found |= _referring(type_, namespace, name, cache)
@@ -72,6 +72,12 @@ def _of_owned(raw: Json, cache: Cache) -> set[Key]:
     if node:
         found |= {Key(NODE_LOCK, node), *waiting_for_node(node, cache)}
     return found
+
+
+def _attempt_is_over(raw: Json) -> bool:
+    """Whether the last attempt of a TrainingProcess has ended."""
+    attempts = (raw.get("status") or {}).get("attempts") or []
+    return not unfinished(raw) or bool(attempts and attempts[-1].get("finishTime"))
 
 
 def unfinished(raw: Json) -> bool:

@@ -1,4 +1,4 @@
-"""Proof that a finished run's files are in the store, whole."""
+"""Proof that the files of a finished run or of a checkpoint are in the store, whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import hashlib
 
 from pydantic import ValidationError
 
-from trainyard.api.manifest import MANIFEST_NAME, ArtefactManifest, StoredFile
+from trainyard.api.manifest import (
+    CHECKPOINT_NAME,
+    CHECKPOINTS_FOLDER,
+    MANIFEST_NAME,
+    ArtefactManifest,
+    CheckpointManifest,
+    StoredFile,
+)
 from trainyard.stores.base import Store, join
 from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound
 
@@ -56,6 +63,49 @@ def verify_manifest(
     for file in manifest.files:
         _verify_file(store, location, file)
     return manifest
+
+
+def newest_checkpoint(
+    store: Store, output: str, uid: str
+) -> tuple[str, str, CheckpointManifest] | None:
+    """The newest checkpoint of an attempt of which every file is whole.
+
+    Parameters
+    ----------
+    store
+        Where to read.
+    output
+        URI of the attempt's folder.
+    uid
+        UID of the TrainingProcess; a checkpoint of another one does not count.
+
+    Returns
+    -------
+    Folder, SHA-256 of its checkpoint.json, and what that says; None if there is none.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    suffix = f"/{CHECKPOINT_NAME}"
+    folder = join(output, CHECKPOINTS_FOLDER)
+    found = sorted(
+        (entry.uri for entry in store.list(folder) if entry.uri.endswith(suffix)), reverse=True
+    )
+    for uri in found:
+        location = uri.removesuffix(suffix)
+        try:
+            data = store.read_bytes(uri)
+            manifest = CheckpointManifest.model_validate_json(data)
+            if manifest.uid != uid:
+                continue
+            for file in manifest.files:
+                _verify_file(store, location, file)
+        except (ArtefactMismatch, ObjectNotFound, ValidationError):
+            continue
+        return location, hashlib.sha256(data).hexdigest(), manifest
+    return None
 
 
 def _verify_file(store: Store, location: str, file: StoredFile) -> None:
