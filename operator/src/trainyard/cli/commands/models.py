@@ -1,0 +1,95 @@
+"""`trainyard models`: list and download finished models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from trainyard.cli import catalogue, options
+from trainyard.cli.downloads import download as download_files
+from trainyard.cli.downloads import wanted_files
+from trainyard.cli.errors import CommandError
+from trainyard.cli.output import Format, note, print_objects, print_table
+from trainyard.cli.progress import shown_progress
+from trainyard.cli.store_access import find_store
+from trainyard.decide.display import size
+from trainyard.stores.errors import AccessDenied
+
+
+@click.group()
+def models() -> None:
+    """List and download finished models."""
+
+
+@models.command("list")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Models of all namespaces.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(Format),
+    default=Format.TABLE,
+    show_default=True,
+    help="How to print them.",
+)
+@options.cluster_options
+def list_(all_namespaces: bool, output: Format) -> None:
+    """List finished models."""
+    cluster = options.connection()
+    namespace = None if all_namespaces else cluster.namespace
+    found = catalogue.list_models(cluster.api, namespace)
+    if output is not Format.TABLE:
+        print_objects(found.raw, output)
+        return
+    now = datetime.now(UTC)
+    rows = [catalogue.row(model, now) for model in found.models]
+    if all_namespaces:
+        rows = [
+            (model.metadata.namespace, *row) for model, row in zip(found.models, rows, strict=True)
+        ]
+    if rows:
+        print_table((("NAMESPACE",) if all_namespaces else ()) + catalogue.TITLES, rows)
+    elif not found.unreadable:
+        where = "the cluster" if namespace is None else f"namespace {namespace}"
+        note(f"There are no TrainedModels in {where}: a process makes one when it has succeeded.")
+    for sentence in found.unreadable:
+        note(sentence)
+
+
+@models.command()
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to write to.  [default: ./NAME]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that have other content.")
+@options.store_options
+@options.cluster_options
+def download(name: str, out: Path | None, overwrite: bool) -> None:
+    """Download a model and verify every file.
+
+    Fetches all files that TrainedModel NAME names (weights, configuration, archive, metrics, log)
+    from the object store and compares their size and SHA-256 with what the model states. A file
+    appears whole and verified or not at all. Repeating the command fetches what is missing.
+
+    The keys of the store are those of your AWS settings (AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY, or ~/.aws), else those of the Secret trainyard-store, if you may read
+    it. The endpoint is the one that the runs of the namespace use, unless you name another one.
+    """
+    cluster, target = options.connection(), options.target()
+    model = catalogue.get_model(cluster.api, cluster.namespace, name)
+    files = wanted_files(model)
+    folder = out if out is not None else Path(name)
+    access = find_store(cluster.api, target, cluster.namespace)
+    try:
+        with shown_progress() as progress:
+            done = download_files(access.store, files, folder, progress, overwrite=overwrite)
+    except AccessDenied as error:
+        raise access.explain(error) from None
+    if done.damaged:
+        raise CommandError("\n".join(done.damaged))
+    total = size(sum(file.size_bytes for file in files))
+    click.echo(f"{model.key}: {len(files)} files, {total}, verified, in {folder}")

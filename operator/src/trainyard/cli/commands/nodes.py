@@ -1,0 +1,81 @@
+"""`trainyard nodes`: who holds which node, and the way out of a quarantine."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from trainyard.cli import node_overview, node_release, options
+from trainyard.cli.errors import CommandError
+from trainyard.cli.output import note, print_table
+
+
+@click.group(invoke_without_command=True)
+@options.cluster_options
+@click.pass_context
+def nodes(context: click.Context) -> None:
+    """Show the target nodes: state, GPUs, holder, queue.
+
+    Without a command: one row for each node that is enabled for trainings, held by one, or waited
+    for.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    cluster = options.connection()
+    seen = node_overview.observe(cluster.api, cluster.namespace)
+    rows = node_overview.rows(seen)
+    now = datetime.now(UTC)
+    if rows:
+        print_table(node_overview.TITLES, [row.cells(now) for row in rows])
+    elif not seen.gaps:
+        note("No node is enabled for trainings: kubectl label node NODE trainyard.dev/target=true")
+    for row in rows:
+        if row.quarantined:
+            note(
+                f"{row.name} is in quarantine: {row.quarantined}; see "
+                f"`trainyard nodes release {row.name}`"
+            )
+    for gap in seen.gaps:
+        note(gap)
+
+
+@nodes.command()
+@click.argument("node")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Release although the holder seems to run.")
+@options.cluster_options
+def release(node: str, yes: bool, force: bool) -> None:
+    """Free a node whose training is certainly over.
+
+    For a NODE in quarantine: its machine was lost while a training ran on it, and nobody could say
+    whether that training has ended. Make certain that no process of it lives (the machine is off,
+    was started anew, or you looked), then give your word with this command. Two trainings on one
+    machine spoil each other if you are wrong.
+    """
+    cluster = options.connection()
+    holding = node_release.look(cluster.api, node)
+    for line in node_release.description(holding, datetime.now(UTC)):
+        click.echo(line)
+    objection = node_release.why_not(holding)
+    if objection is not None and not force:
+        raise CommandError(f"{objection}; --force releases it all the same")
+    if not yes:
+        _ask(node, holding.lock.facts.holder)
+    node_release.release(cluster.api, holding)
+    node_release.wait_released(cluster.api, holding, click.echo)
+    click.echo(f"node {node} is free")
+
+
+def _ask(node: str, holder: str) -> None:
+    """Ask the person for the word; without a terminal there is nobody to ask."""
+    click.echo()
+    note(
+        f"Release node {node} only if it is certain that no process of {holder} lives on that "
+        "machine: otherwise two trainings will run on it at once."
+    )
+    if not sys.stdin.isatty():
+        raise CommandError("there is no terminal to ask on: give --yes if it is certain")
+    if not click.confirm("Is it certain?", default=False, err=True):
+        raise CommandError(f"node {node} was not released")

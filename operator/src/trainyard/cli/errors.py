@@ -1,0 +1,55 @@
+"""What a command says when it cannot do its work: one sentence, never a traceback."""
+
+from __future__ import annotations
+
+import click
+
+from trainyard.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from trainyard.stores.errors import StoreError
+
+FAILED = 1
+"""Exit code of a command that was refused or that failed; wrong usage has 2."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell counts it."""
+
+
+class CommandError(click.ClickException):
+    """A command that was refused or that failed. The text is one sentence for people."""
+
+    exit_code = FAILED
+
+
+def as_command_error(error: Exception) -> CommandError | None:
+    """The sentence for an error of the API server, of the store or of this machine, if it is one.
+
+    Parameters
+    ----------
+    error
+        What a command raised.
+    """
+    match error:
+        case Forbidden():
+            why = "you may not do that" if error.status == 403 else "your login was not accepted"
+            text = f"{why}: {error}"
+        case NotFound():
+            text = (
+                f"the API server does not know what was asked for ({error}): is Trainyard "
+                "installed in this cluster (kubectl get crd trainingprocesses.trainyard.dev)?"
+            )
+        case Conflict():
+            text = f"the object was deleted or made anew meanwhile ({error}): try again"
+        case Invalid():
+            text = f"the API server does not accept the change: {error}"
+        case Unavailable():
+            text = (
+                f"the API server does not answer: is it running, and is it the right --context? "
+                f"({error})"
+            )
+        case ApiError() | StoreError():
+            text = str(error)
+        case OSError():
+            place = f"{error.filename}: " if error.filename else ""
+            text = f"{place}{error.strerror or type(error).__name__}"
+        case _:
+            return None
+    return CommandError(text)

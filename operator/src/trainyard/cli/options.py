@@ -1,0 +1,64 @@
+"""Options that every command takes, and what they open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from trainyard.cli.connection import Connection, connect
+from trainyard.cli.profiles import Flags, Target, resolve
+
+_KEY = "trainyard.cli.flags"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    # The dict is shared by a command and the groups above it; the command's own flag comes last.
+    if value is not None and parameter.name is not None:
+        context.meta.setdefault(_KEY, {})[parameter.name] = value
+
+
+def _flag(*names: str, metavar: str, help: str) -> Callable[[F], F]:  # noqa: A002 -- as in click
+    return click.option(*names, metavar=metavar, help=help, expose_value=False, callback=_remember)
+
+
+_PROFILE = _flag(
+    "--profile", metavar="NAME", help="Profile of the config file.  [TRAINYARD_PROFILE]"
+)
+_KUBECONFIG = _flag(
+    "--kubeconfig", metavar="FILE", help="Kubeconfig.  [TRAINYARD_KUBECONFIG, KUBECONFIG]"
+)
+_CONTEXT = _flag("--context", metavar="NAME", help="Its context.  [TRAINYARD_CONTEXT]")
+_NAMESPACE = _flag("-n", "--namespace", metavar="NAME", help="Namespace.  [TRAINYARD_NAMESPACE]")
+_ENDPOINT = _flag(
+    "--s3-endpoint", metavar="URL", help="Endpoint of the store.  [TRAINYARD_S3_ENDPOINT]"
+)
+_REGION = _flag("--s3-region", metavar="NAME", help="Region of the store.  [TRAINYARD_S3_REGION]")
+
+
+def cluster_options(function: F) -> F:
+    """Options that say which cluster and namespace a command is about."""
+    for option in (_NAMESPACE, _CONTEXT, _KUBECONFIG, _PROFILE):
+        function = option(function)
+    return function
+
+
+def store_options(function: F) -> F:
+    """Options that say how the object store is reached."""
+    for option in (_REGION, _ENDPOINT):
+        function = option(function)
+    return function
+
+
+def target() -> Target:
+    """Where the running command looks."""
+    given = click.get_current_context().meta.get(_KEY, {})
+    return resolve(Flags(**given), os.environ)
+
+
+def connection() -> Connection:
+    """The cluster that the running command is about."""
+    return connect(target())

@@ -1,0 +1,98 @@
+"""How far a download is: bars on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bars
+
+from trainyard.cli.downloads import Progress, WantedFile
+from trainyard.decide.display import size
+
+LINE_EVERY_SECONDS = 10.0
+"""Between two lines about one file."""
+
+
+class LineProgress:
+    """One line a file, and now and then one about a file that takes long."""
+
+    def __init__(self) -> None:
+        self._here: dict[str, int] = {}
+        self._spoke = monotonic()
+
+    def begin(self, files: Sequence[WantedFile]) -> None:
+        """See `Progress`."""
+        total = sum(file.size_bytes for file in files)
+        if files:
+            click.echo(f"fetching {len(files)} files, {size(total)}")
+
+    def kept(self, file: WantedFile) -> None:
+        """See `Progress`."""
+        click.echo(f"{file.name}: already there, verified")
+
+    def advance(self, file: WantedFile, count: int) -> None:
+        """See `Progress`."""
+        here = self._here[file.name] = self._here.get(file.name, 0) + count
+        if monotonic() - self._spoke >= LINE_EVERY_SECONDS:
+            self._spoke = monotonic()
+            click.echo(f"{file.name}: {100 * here // max(1, file.size_bytes)}%, {size(here)}")
+
+    def done(self, file: WantedFile) -> None:
+        """See `Progress`."""
+        click.echo(f"{file.name}: {size(file.size_bytes)}, verified")
+
+
+class BarProgress:
+    """One bar a file, and a line for each that is done."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def begin(self, files: Sequence[WantedFile]) -> None:
+        """See `Progress`."""
+        for file in files:
+            self._tasks[file.name] = self._bars.add_task(file.name, total=file.size_bytes)
+
+    def kept(self, file: WantedFile) -> None:
+        """See `Progress`."""
+        self._bars.console.print(f"{file.name}: already there, verified", markup=False)
+
+    def advance(self, file: WantedFile, count: int) -> None:
+        """See `Progress`."""
+        self._bars.advance(self._tasks[file.name], count)
+
+    def done(self, file: WantedFile) -> None:
+        """See `Progress`."""
+        self._bars.remove_task(self._tasks[file.name])
+        self._bars.console.print(f"{file.name}: {size(file.size_bytes)}, verified", markup=False)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Bars if a person watches, else lines."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        yield LineProgress()
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console) as bars:
+        yield BarProgress(bars)

@@ -1,0 +1,194 @@
+"""Starting and stopping a process: `spec.suspend`, and what the person is told about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.reasons import ConditionType, Reason
+from trainyard.cli.errors import CommandError
+from trainyard.cluster import parse
+from trainyard.cluster.api_server import ApiServer
+from trainyard.cluster.resources import PROCESS
+from trainyard.decide.conditions import find
+
+POLL_SECONDS = 1.0
+UNSEEN_SECONDS = 20.0
+"""After this long without a word of the operator its absence is mentioned."""
+_AT_REST = (ProcessPhase.SUSPENDED, ProcessPhase.CREATED)
+_WAITS_FOR_THE_MACHINE = (Reason.AWAITING_EVIDENCE, Reason.QUARANTINED)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was done and what happens next.
+
+    Attributes
+    ----------
+    process
+        As it is now.
+    sentence
+        For the person.
+    """
+
+    process: TrainingProcess
+    sentence: str
+
+
+def start(api: ApiServer, namespace: str, name: str) -> Told:
+    """Start a draft, or let a stopped process go on.
+
+    Raises
+    ------
+    CommandError
+        If there is no such process, it is finished, or it is being deleted.
+    """
+    process = read(api, namespace, name)
+    if process.status.phase is not None and process.status.phase.terminal:
+        raise CommandError(
+            f"TrainingProcess {process.key} has {process.status.phase.lower()} and never runs "
+            "again: create a new TrainingProcess"
+        )
+    if not process.spec.suspend:
+        return Told(process, f"TrainingProcess {process.key} is started already{_where(process)}")
+    process = _write(api, process, suspend=False)
+    checkpoint, node = process.status.checkpoint, process.spec.target_node
+    does = (
+        f"goes on after epoch {checkpoint.epoch}, from its checkpoint,"
+        if checkpoint is not None
+        else "starts"
+    )
+    return Told(
+        process,
+        f"TrainingProcess {process.key} is started: it {does} when its turn on node {node} comes "
+        f"(kubectl get tp {name} -n {namespace} --watch)",
+    )
+
+
+def stop(api: ApiServer, namespace: str, name: str) -> Told:
+    """Stop a process with a checkpoint, or take it out of the queue.
+
+    Raises
+    ------
+    CommandError
+        If there is no such process, or it is being deleted.
+    """
+    process = read(api, namespace, name)
+    phase, node = process.status.phase, process.spec.target_node
+    if phase is not None and phase.terminal:
+        return Told(
+            process, f"TrainingProcess {process.key} has {phase.lower()}: nothing is to be stopped"
+        )
+    if process.spec.suspend:
+        state = {
+            ProcessPhase.CREATED: "is a draft and was never started",
+            ProcessPhase.SUSPENDED: "is stopped already",
+        }.get(phase or ProcessPhase.CREATED, "is being stopped already")
+        return Told(process, f"TrainingProcess {process.key} {state}")
+    process = _write(api, process, suspend=True)
+    if phase in (ProcessPhase.STARTING, ProcessPhase.RUNNING, ProcessPhase.SUSPENDING):
+        does = f"writes a checkpoint, uploads it and ends, then node {node} is free"
+    else:
+        does = f"leaves the queue of node {node}"
+    return Told(
+        process,
+        f"TrainingProcess {process.key} is being stopped: it {does}; "
+        f"`trainyard start {name} -n {namespace}` lets it go on",
+    )
+
+
+def wait_stopped(
+    api: ApiServer, process: TrainingProcess, say: Callable[[str], None]
+) -> TrainingProcess:
+    """Follow a process until it is stopped or finished.
+
+    Parameters
+    ----------
+    process
+        As it was when it was told to stop.
+    say
+        Is given one line whenever something changes.
+
+    Raises
+    ------
+    CommandError
+        If it fails, is deleted, or is started again meanwhile.
+    """
+    key, uid, generation = process.key, process.metadata.uid, process.metadata.generation
+    began, spoken, warned = time.monotonic(), "", False
+    while True:
+        now = read(api, process.metadata.namespace, process.metadata.name)
+        if now.metadata.uid != uid:
+            raise CommandError(f"TrainingProcess {key} was deleted and made anew while it stopped")
+        if not now.spec.suspend:
+            raise CommandError(f"TrainingProcess {key} was started again while it stopped")
+        phase, seen = now.status.phase, (now.status.observed_generation or 0) >= generation
+        line = _line(now)
+        if line != spoken:
+            say(line)
+            spoken = line
+        if phase is ProcessPhase.FAILED:
+            raise CommandError(f"TrainingProcess {key} failed before it was stopped")
+        if phase is ProcessPhase.SUCCEEDED or (seen and phase in _AT_REST):
+            return now
+        if not seen and not warned and time.monotonic() - began > UNSEEN_SECONDS:
+            say("the operator has not taken note yet: is it running?")
+            warned = True
+        time.sleep(POLL_SECONDS)
+
+
+def read(api: ApiServer, namespace: str, name: str) -> TrainingProcess:
+    """A process that is not being deleted.
+
+    Raises
+    ------
+    CommandError
+        If there is none, or it cannot be read.
+    """
+    raw = api.get(PROCESS, name, namespace)
+    if raw is None:
+        raise CommandError(
+            f"there is no TrainingProcess {name} in namespace {namespace}: "
+            f"kubectl get tp -A lists all"
+        )
+    try:
+        process = parse.typed(TrainingProcess, raw)
+    except parse.UnreadableObject as error:
+        raise CommandError(f"TrainingProcess {namespace}/{name} cannot be read: {error}") from None
+    if process.metadata.deletion_timestamp is not None:
+        raise CommandError(f"TrainingProcess {process.key} is being deleted")
+    return process
+
+
+def _write(api: ApiServer, process: TrainingProcess, *, suspend: bool) -> TrainingProcess:
+    meta = process.metadata
+    # With the UID, so that the change cannot land on another process of the same name.
+    patch = {"metadata": {"uid": meta.uid}, "spec": {"suspend": suspend}}
+    return parse.typed(TrainingProcess, api.merge_patch(PROCESS, meta.name, patch, meta.namespace))
+
+
+def _where(process: TrainingProcess) -> str:
+    """`: Running on gpu-1`."""
+    phase = process.status.phase
+    if phase is None:
+        return ""
+    word = "for" if phase in (ProcessPhase.QUEUED, ProcessPhase.CREATED) else "on"
+    return f": {phase} {word} node {process.spec.target_node}"
+
+
+def _line(process: TrainingProcess) -> str:
+    """Where it stands, and what it waits for."""
+    status = process.status
+    if status.phase is None:
+        return "not seen by the operator yet"
+    if status.phase not in (ProcessPhase.SUSPENDING, *_AT_REST):
+        return str(status.phase)
+    told_by = ConditionType.SUSPENDED
+    reserved = find(status.conditions, ConditionType.NODE_RESERVED)
+    if reserved is not None and reserved.reason in _WAITS_FOR_THE_MACHINE:
+        told_by = ConditionType.NODE_RESERVED
+    condition = find(status.conditions, told_by)
+    message = condition.message if condition is not None else ""
+    return f"{status.phase}: {message}" if message else str(status.phase)
