@@ -29,6 +29,11 @@ def test_little_is_required_and_the_rest_has_defaults() -> None:
         "region": "us-east-1",
     }
     assert (made.workers, made.resync_seconds, made.gpu_wait_seconds) == (4, 300, 600)
+    assert (made.pod_start_seconds, made.evidence_seconds) == (600, 60)
+    election = made.leader_election
+    assert election.enabled
+    assert (election.name, election.namespace) == ("trainyard-leader", None)
+    assert (election.lease_seconds, election.renew_seconds, election.retry_seconds) == (15, 10, 2)
     assert made.progress.url is None
 
 
@@ -62,6 +67,28 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a URL with a path": (
         {"progress": {"url": "http://x/y"}},
         "settings.yaml: progress.url: String should match pattern",
+    ),
+    "no time for a pod to start": (
+        {"podStartSeconds": 0},
+        "settings.yaml: podStartSeconds: Input should be greater than or equal to 1 (given: '0')",
+    ),
+    "evidence before the deletion": (
+        {"evidenceSeconds": -1},
+        "settings.yaml: evidenceSeconds: Input should be greater than or equal to 0 (given: '-1')",
+    ),
+    "a leader that gives up after another took over": (
+        {"leaderElection": {"leaseSeconds": 10}},
+        "settings.yaml: leaderElection: renewSeconds (10) must be less than leaseSeconds (10): "
+        "a leader gives up before another takes over",
+    ),
+    "a leader that has one try": (
+        {"leaderElection": {"retrySeconds": 12.5}},
+        "settings.yaml: leaderElection: retrySeconds (12.5) must be less than renewSeconds (10): "
+        "a renewal that fails is tried again in time",
+    ),
+    "a Lease's name that is none": (
+        {"leaderElection": {"name": "Leader!"}},
+        "settings.yaml: leaderElection.name: String should match pattern",
     ),
     "an unknown pull policy": (
         {"trainer": {"image": "x", "imagePullPolicy": "Sometimes"}},
@@ -120,7 +147,26 @@ def test_file_that_is_not_text_is_one_sentence(tmp_path: Path) -> None:
         load_settings({"TRAINYARD_SETTINGS": str(path)})
 
 
+class TestNamespaceOfTheLeadersLease:
+    def test_it_is_the_one_that_was_set(self, tmp_path: Path) -> None:
+        (tmp_path / "namespace").write_text("mounted")
+        made = parse_settings(text(leaderElection={"namespace": "chosen"})).leader_election
+        assert made.lease_namespace(tmp_path / "namespace") == "chosen"
+
+    def test_else_the_pods_own(self, tmp_path: Path) -> None:
+        (tmp_path / "namespace").write_text("mounted\n")
+        made = parse_settings(text()).leader_election
+        assert made.lease_namespace(tmp_path / "namespace") == "mounted"
+
+    def test_else_the_usual_one(self, tmp_path: Path) -> None:
+        made = parse_settings(text()).leader_election
+        assert made.lease_namespace(tmp_path / "namespace") == "trainyard-system"
+
+
 class TestWiring:
+    def test_decisions_know_how_long_a_pod_may_take_to_start(self) -> None:
+        assert decision_settings(parse_settings(text(podStartSeconds=7))).pod_start_seconds == 7
+
     def test_decisions_know_what_pods_tolerate(self) -> None:
         tolerations = [
             {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"},

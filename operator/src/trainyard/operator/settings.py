@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from trainyard.api._base import StrictModel
 from trainyard.api.documents import DocumentError, load_yaml
@@ -14,6 +14,9 @@ from trainyard.api.run import StoreLocation
 
 SETTINGS_ENV = "TRAINYARD_SETTINGS"
 DEFAULT_PATH = Path("/etc/trainyard/settings.yaml")
+SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a pod finds the namespace that it runs in."""
+DEFAULT_NAMESPACE = "trainyard-system"
 
 
 class SettingsError(ValueError):
@@ -75,6 +78,63 @@ class ProgressSettings(StrictModel):
     """Larger reports are refused."""
 
 
+class LeaderElectionSettings(StrictModel):
+    """Which of several operators decides. For liveness only: the locks keep nodes safe."""
+
+    enabled: bool = True
+    """False: every operator that runs decides."""
+    namespace: (
+        Annotated[
+            str,
+            StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+        ]
+        | None
+    ) = None
+    """Namespace of the leader's Lease; None: the one that the operator runs in."""
+    name: Annotated[
+        str,
+        StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"),
+    ] = "trainyard-leader"
+    """Name of the leader's Lease."""
+    lease_seconds: Annotated[int, Field(ge=1, le=3600)] = 15
+    """For so long after its last renewal was seen a leader is believed to be there."""
+    renew_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    """A leader that could not renew the Lease for so long stops leading."""
+    retry_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2
+    """Time between two renewals, and between two looks of a standby."""
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        # A leader must have given up before another may take over, and must have time to try more
+        # than once.
+        if self.renew_seconds >= self.lease_seconds:
+            raise ValueError(
+                f"renewSeconds ({self.renew_seconds}) must be less than leaseSeconds "
+                f"({self.lease_seconds}): a leader gives up before another takes over"
+            )
+        if self.retry_seconds >= self.renew_seconds:
+            raise ValueError(
+                f"retrySeconds ({self.retry_seconds:g}) must be less than renewSeconds "
+                f"({self.renew_seconds}): a renewal that fails is tried again in time"
+            )
+        return self
+
+    def lease_namespace(self, mounted: Path = SERVICE_ACCOUNT_NAMESPACE) -> str:
+        """Namespace of the Lease: as set, else the pod's own, else `trainyard-system`.
+
+        Parameters
+        ----------
+        mounted
+            File that the service account's namespace stands in, if there is one.
+        """
+        if self.namespace is not None:
+            return self.namespace
+        try:
+            return mounted.read_text(encoding="utf-8").strip() or DEFAULT_NAMESPACE
+        except OSError:
+            return DEFAULT_NAMESPACE
+
+
 class Settings(StrictModel):
     """Everything that can be set."""
 
@@ -82,7 +142,7 @@ class Settings(StrictModel):
     trainer: TrainerSettings
     progress: ProgressSettings = ProgressSettings()
     health_port: Annotated[int, Field(ge=1, le=65535)] = 8081
-    """Port of /healthz and /readyz."""
+    """Port of /healthz, /readyz and /metrics."""
     namespaces: tuple[str, ...] = ()
     """Namespaces that are served; empty: all."""
     resync_seconds: Annotated[float, Field(ge=5)] = 300.0
@@ -91,6 +151,13 @@ class Settings(StrictModel):
     """Objects that are reconciled at the same time."""
     gpu_wait_seconds: Annotated[int, Field(ge=0)] = 600
     """How long a node may show too few GPUs before a process that needs them fails."""
+    pod_start_seconds: Annotated[int, Field(ge=1)] = 600
+    """How long a pod may be refused, unschedulable or without its image before the attempt is
+    given up."""
+    evidence_seconds: Annotated[int, Field(ge=0)] = 60
+    """How long after a deletion, without a word of its kubelet, a pod whose process is gone
+    quarantines its node."""
+    leader_election: LeaderElectionSettings = LeaderElectionSettings()
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:
@@ -122,5 +189,8 @@ def parse_settings(text: str | bytes, name: str = "settings") -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "document"
+        if first["type"] == "value_error":
+            # A rule of ours about several fields: its sentence names them and their values.
+            raise SettingsError(f"{name}: {field}: {first['ctx']['error']}") from None
         value = "" if first["type"] == "missing" else f" (given: {str(first['input'])[:80]!r})"
         raise SettingsError(f"{name}: {field}: {first['msg']}{value}") from None

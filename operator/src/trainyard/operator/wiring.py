@@ -33,6 +33,7 @@ def decision_settings(settings: Settings) -> DecisionSettings:
         gpu_resource_name=settings.trainer.gpu_resource_name,
         tolerated_taints=tolerated,
         gpu_wait_seconds=settings.gpu_wait_seconds,
+        pod_start_seconds=settings.pod_start_seconds,
         store=settings.store.location,
         progress_url=settings.progress.url,
     )
