@@ -286,6 +286,11 @@ def verified(known: ProcessFacts, **changes: Any) -> VerifiedArtefacts:
     return VerifiedArtefacts(LOCATION, manifest(**{**own, **changes}))
 
 
+def ended_pod(pod: PodFacts, phase: str = "Failed", **changes: Any) -> PodFacts:
+    """The pod after its kubelet said that all its containers have ended."""
+    return replace(pod, phase=phase, ended=True, **changes)
+
+
 def last_words(reason: str, message: str = "") -> LastWords:
     """What a trainer said at its end."""
     return LastWords(reason=reason, message=message)

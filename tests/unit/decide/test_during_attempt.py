@@ -20,15 +20,17 @@ from tests.unit.builders import (
     SETTINGS,
     after,
     attempted,
+    ended_pod,
     last_words,
     report,
+    run_of,
     template,
     verified,
     with_status,
 )
 from trainyard.api.process import MetricValue, ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType
-from trainyard.decide.actions import CreateModel, Happening, StartJob, SuspendJob
+from trainyard.decide.actions import CreateModel, CreateTrainingJob, Happening, StartJob, SuspendJob
 from trainyard.decide.before_start import POLL
 from trainyard.decide.conditions import find
 from trainyard.decide.facts import Mismatch, PodFacts, ProcessFacts, Unavailable
@@ -50,35 +52,6 @@ def reserved(status: TrainingProcessStatus) -> tuple[str, str, str]:
 def running(**changes: Any) -> ProcessFacts:
     """The Job was unsuspended, holds the lock and its pod runs."""
     return attempted(**{"job": RUNNING_JOB, "lease": LEASE, "pod": POD, **changes})
-
-
-def suspended(known: ProcessFacts) -> ProcessFacts:
-    """The same process after somebody set spec.suspend to true."""
-    spec = known.process.spec.model_copy(update={"suspend": True})
-    return replace(known, process=known.process.model_copy(update={"spec": spec}))
-
-
-class TestSuspend:
-    def test_before_the_start_leaves_the_queue_and_starts_nothing(self) -> None:
-        decision = decide_process(suspended(attempted()), after(1))
-        assert decision.actions == ()
-        assert decision.status.phase is ProcessPhase.SUSPENDED
-        assert told(decision.status, ConditionType.SUSPENDED)[0] == "True"
-
-    def test_set_back_joins_again(self) -> None:
-        left = decide_process(suspended(attempted()), after(1)).status
-        decision = decide_process(with_status(attempted(), left), after(2))
-        assert decision.actions == (START,)
-        assert told(decision.status, ConditionType.SUSPENDED)[0] == "False"
-
-    def test_of_a_run_that_goes_on_is_said_not_to_act(self) -> None:
-        status = decide_process(suspended(running()), after(1)).status
-        assert status.phase is ProcessPhase.RUNNING
-        assert told(status, ConditionType.SUSPENDED) == (
-            "False",
-            "NotYetSupported",
-            "stopping a started run is not supported yet",
-        )
 
 
 class TestStart:
@@ -113,15 +86,21 @@ class TestStart:
         assert again.actions == (START,)
         assert again.status.phase is ProcessPhase.STARTING
 
-    def test_fails_when_the_run_file_was_deleted(self) -> None:
-        decision = decide_process(attempted(run=None), after(1))
-        assert decision.actions == ()
-        assert told(decision.status, ConditionType.FAILED) == (
-            "True",
-            "RunFileDeleted",
-            f"the ConfigMap {JOB.name} with run.yaml was deleted before the run started: create a "
-            "new process",
-        )
+    def test_makes_a_deleted_run_file_again_while_its_inputs_are_what_they_were(self) -> None:
+        known = attempted()
+        decision = decide_process(replace(known, run=None), after(1))
+        (action,) = decision.actions
+        assert action == CreateTrainingJob(run=run_of(known), attempt=1, node="gpu-1")
+        assert decision.status.phase is not ProcessPhase.FAILED
+
+    def test_fails_when_the_run_file_and_what_it_was_made_of_are_gone(self) -> None:
+        known = attempted(run=None, template=template(hyperparameters={"epochs": 3}))
+        known = replace(known, template=None)
+        ending = decide_process(known, after(1))
+        assert ending.actions == ()
+        status = decide_process(with_status(known, ending.status), after(2)).status
+        assert told(status, ConditionType.FAILED)[1] == "RunFileDeleted"
+        assert status.attempts[0].finish_time == after(2)
 
     def test_fails_and_ends_the_attempt_when_the_gpus_do_not_come_back(self) -> None:
         node = replace(NODE, allocatable={"nvidia.com/gpu": 1})
@@ -154,7 +133,7 @@ class TestJobThatIsNotOurs:
             "JobDeleted",
             after(90),
         )
-        assert reserved(status) == ("False", "Released", "the run is over")
+        assert reserved(status) == ("False", "Released", "attempt 1 is over: JobDeleted")
 
 
 class TestLock:
@@ -209,7 +188,7 @@ FOLLOW: dict[str, tuple[PodFacts | None, ProcessPhase, tuple[str, str, str]]] = 
         ("True", "PodsReady", f"pod {POD.name} runs"),
     ),
     "a pod that ended before its Job": (
-        replace(POD, phase="Succeeded"),
+        ended_pod(POD, "Succeeded"),
         ProcessPhase.STARTING,
         ("False", "VerifyingArtefacts", f"pod {POD.name} ended"),
     ),
@@ -270,9 +249,8 @@ class TestProgress:
 
 class TestFailedJob:
     def test_ends_the_run_with_the_trainers_words(self) -> None:
-        pod = replace(
+        pod = ended_pod(
             POD,
-            phase="Failed",
             exit_code=65,
             last_words=last_words("BadData", "labels/7.txt:3: class 9 is not among 0..2"),
         )
@@ -283,7 +261,7 @@ class TestFailedJob:
         assert status.phase is ProcessPhase.FAILED
         assert told(status, ConditionType.FAILED) == ("True", "BadData", message)
         assert told(status, ConditionType.FINISHED) == ("True", "BadData", message)
-        assert reserved(status) == ("False", "Released", "the run is over")
+        assert reserved(status) == ("False", "Released", "attempt 1 is over: BadData")
         (attempt,) = status.attempts
         assert (attempt.reason, attempt.message) == ("BadData", message)
         assert attempt.finish_time == after(125)
@@ -297,14 +275,14 @@ class TestFailedJob:
             node=node,
             job=FAILED_JOB,
             lease=LEASE,
-            pod=replace(POD, phase="Failed", exit_code=1),
+            pod=ended_pod(POD, exit_code=1),
         )
         assert decide_process(known, after(125)).status.gpu_seconds == 125
 
 
 class TestCompleteJob:
     def done(self, **changes: Any) -> ProcessFacts:
-        pod = replace(POD, phase="Succeeded", exit_code=0)
+        pod = ended_pod(POD, "Succeeded", exit_code=0)
         return running(job=COMPLETE_JOB, pod=pod, **changes)
 
     def test_with_verified_artefacts_succeeds(self) -> None:

@@ -172,9 +172,9 @@ def test_override_that_breaks_a_bound_is_final_and_names_the_field() -> None:
 
 
 UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
-    "a deadline": (
-        {"process": process(activeDeadlineSeconds=60)},
-        "TrainingProcess digits: spec.activeDeadlineSeconds: 60 is not supported yet: remove it",
+    "reuse": (
+        {"process": process(onExistingRun="Reuse")},
+        "TrainingProcess digits: spec.onExistingRun: Reuse is not supported yet: remove it",
     ),
     "weights to start from": (
         {
@@ -199,7 +199,7 @@ def test_field_that_does_not_act_yet_is_final_and_named(
 
 
 def test_what_can_never_run_is_said_before_what_may_still_come() -> None:
-    found = changed(process=process(retry={"limit": 1}), capability=None, datasets={})
+    found = changed(process=process(onExistingRun="Reuse"), capability=None, datasets={})
     assert found is not None
     assert found.reason is Reason.NOT_YET_SUPPORTED
 
