@@ -5,22 +5,53 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import click
 
-from trainyard.cli.commands.models import models
-from trainyard.cli.commands.nodes import nodes
-from trainyard.cli.commands.processes import start, stop
 from trainyard.cli.errors import INTERRUPTED, as_command_error
 from trainyard.cli.options import cluster_options
 
-HELP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+@dataclass(frozen=True)
+class _Entry:
+    """A command: where it is, and its line in the help."""
+
+    module: str
+    name: str
+    summary: str
+
+
+COMMANDS = {
+    "models": _Entry("models", "models", "List and download finished models."),
+    "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),
+    "stop": _Entry("processes", "stop", "Stop a process with a checkpoint."),
+    "nodes": _Entry("nodes", "nodes", "Show the target nodes: state, GPUs, holder, queue."),
+}
+"""In the order of the help. Loaded when they are used: `--help` need not wait for libraries that
+other commands use."""
 
 
 class _Root(click.Group):
-    """Turns what a command raises into one sentence and an exit code."""
+    """Finds a command when it is used, and turns what it raises into a sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- of click
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(import_module(f"trainyard.cli.commands.{entry.module}"), entry.name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.module}.{entry.name} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -36,11 +67,11 @@ class _Root(click.Group):
 
 @click.group(
     cls=_Root,
-    context_settings=HELP_SETTINGS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.",
 )
 @cluster_options
-@click.version_option(version("trainyard"), prog_name="trainyard", message="%(prog)s %(version)s")
+@click.version_option(package_name="trainyard", message="trainyard %(version)s")
 def trainyard() -> None:
     """Train vision models on your own GPU machines.
 
@@ -49,10 +80,6 @@ def trainyard() -> None:
     comes from TRAINYARD_* variables, then from a profile in ~/.config/trainyard/config.yaml, then
     from the kubeconfig.
     """
-
-
-for _command in (models, start, stop, nodes):
-    trainyard.add_command(_command)
 
 
 def run(arguments: Sequence[str], program: str = "trainyard") -> int:

@@ -60,6 +60,11 @@ def connect(target: Target) -> Connection:
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())[:200]
         raise CommandError(f"the kubeconfig {place} is not valid YAML: {where}") from None
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        # The client library does not look before it takes apart what it read.
+        raise CommandError(
+            f"{place} is no kubeconfig that can be used ({type(error).__name__})"
+        ) from None
     settings.retries = False
     context = loader.current_context.get("context") or {}
     return Connection(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import click
 
-from trainyard.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
-from trainyard.stores.errors import StoreError
-
 FAILED = 1
 """Exit code of a command that was refused or that failed; wrong usage has 2."""
 INTERRUPTED = 130
@@ -27,9 +24,20 @@ def as_command_error(error: Exception) -> CommandError | None:
     error
         What a command raised.
     """
+    # Here, because the libraries behind them take most of a second that `--help` need not wait.
+    from trainyard.cluster.errors import (
+        ApiError,
+        Conflict,
+        Forbidden,
+        Invalid,
+        NotFound,
+        Unavailable,
+    )
+    from trainyard.stores.errors import StoreError
+
     match error:
         case Forbidden():
-            why = "you may not do that" if error.status == 403 else "your login was not accepted"
+            why = "your login was not accepted" if error.status == 401 else "you may not do that"
             text = f"{why}: {error}"
         case NotFound():
             text = (
@@ -42,7 +50,7 @@ def as_command_error(error: Exception) -> CommandError | None:
             text = f"the API server does not accept the change: {error}"
         case Unavailable():
             text = (
-                f"the API server does not answer: is it running, and is it the right --context? "
+                "the API server does not answer: is it running, and is it the right --context? "
                 f"({error})"
             )
         case ApiError() | StoreError():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from trainyard.cli.connection import Connection, connect
-from trainyard.cli.profiles import Flags, Target, resolve
+if TYPE_CHECKING:
+    from trainyard.cli.connection import Connection
+    from trainyard.cli.profiles import Target
 
 _KEY = "trainyard.cli.flags"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,10 +56,14 @@ def store_options(function: F) -> F:
 
 def target() -> Target:
     """Where the running command looks."""
+    from trainyard.cli.profiles import Flags, resolve
+
     given = click.get_current_context().meta.get(_KEY, {})
     return resolve(Flags(**given), os.environ)
 
 
 def connection() -> Connection:
     """The cluster that the running command is about."""
+    from trainyard.cli.connection import connect
+
     return connect(target())

@@ -33,10 +33,7 @@ def nodes(context: click.Context) -> None:
         note("No node is enabled for trainings: kubectl label node NODE trainyard.dev/target=true")
     for row in rows:
         if row.quarantined:
-            note(
-                f"{row.name} is in quarantine: {row.quarantined}; see "
-                f"`trainyard nodes release {row.name}`"
-            )
+            note(f"{row.name} is in quarantine: {row.quarantined}")
     for gap in seen.gaps:
         note(gap)
 
