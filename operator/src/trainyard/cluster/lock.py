@@ -3,21 +3,27 @@
 A Lease here never expires. Taking it is a create, or an update with a resourceVersion; whoever
 loses that race gets a Conflict. Only the holder's Job is unsuspended, and only after LISTs at
 quorum have shown that no other training pod is live on the node and that no other Job may make
-one there.
+one there. How a lock is given back is in `trainyard.cluster.release`; why two trainings never
+share a node, in docs/safety.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from trainyard.api.meta import ANNOTATION_TARGET_NODE, LABEL_ATTEMPT, Json
-from trainyard.cluster import names, parse
+from trainyard.cluster import names, objects, parse
 from trainyard.cluster.api_server import ApiServer
-from trainyard.cluster.errors import AlreadyExists
-from trainyard.cluster.resources import JOB, LEASE, LOCK_NAMESPACE, NODE, POD, PROCESS
+from trainyard.cluster.errors import AlreadyExists, NotFound
+from trainyard.cluster.look import look
+from trainyard.cluster.release import Tended, Tender
+from trainyard.cluster.resources import JOB, LEASE, LOCK_NAMESPACE, NODE, PROCESS
 from trainyard.decide.actions import StartJob
-from trainyard.decide.facts import JobFacts, LeaseFacts, LockFacts, PodFacts
-from trainyard.decide.lock import may_release
+from trainyard.decide.facts import OUT_OF_SERVICE, LeaseFacts, NodeFacts
+
+__all__ = ["EVIDENCE_SECONDS", "NodeLock", "Refused", "Tended"]
+
+EVIDENCE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,18 @@ class Refused:
 
 
 class NodeLock:
-    """Takes, checks and releases the locks of nodes."""
+    """Takes, checks and releases the locks of nodes.
 
-    def __init__(self, api: ApiServer) -> None:
+    Parameters
+    ----------
+    evidence_seconds
+        How long after its deletion the pod of a deleted process may still be reported as over,
+        before its node is quarantined; at least 0.
+    """
+
+    def __init__(self, api: ApiServer, evidence_seconds: int = EVIDENCE_SECONDS) -> None:
         self._api = api
+        self._tender = Tender(api, evidence_seconds)
 
     def read(self, node: str) -> LeaseFacts | None:
         """Who holds the node, or None."""
@@ -42,137 +56,142 @@ class NodeLock:
         """All locks of the cluster."""
         return [parse.lease(raw) for raw in self._api.list(LEASE, LOCK_NAMESPACE).items]
 
-    def start(self, action: StartJob) -> Refused | None:
-        """Take the lock, make sure, unsuspend the Job. Safe to repeat at any point.
+    def tend(self, node: str, now: datetime) -> Tended:
+        """Let pods go whose end is on record, quarantine the node or release its lock.
+
+        Parameters
+        ----------
+        now
+            The time, with a time zone.
 
         Raises
         ------
         Conflict
-            If the Job changed since it was read.
+            If something changed in between: to be repeated.
         """
-        job = action.job
-        refused = self._still_wanted(action) or self._take(action)
-        if refused is not None:
-            return refused
-        pods, jobs = self._cluster(action.node)
-        for pod in pods:
-            if pod.job_uid != job.uid and not pod.over:
-                return Refused(
-                    f"pod {pod.namespace}/{pod.name} of another training is live on node "
-                    f"{action.node}"
-                )
-        for other in jobs:
-            if other.uid != job.uid and other.live:
-                return Refused(
-                    f"Job {other.namespace}/{other.name} of another training may start on node "
-                    f"{action.node}"
-                )
-        self._api.merge_patch(
-            JOB,
-            job.name,
-            {"metadata": {"resourceVersion": job.resource_version}, "spec": {"suspend": False}},
-            job.namespace,
-        )
-        return None
+        return self._tender.tend(node, now)
 
-    def release(self, node: str) -> bool:
-        """Free the node if its holder is over, judged by a fresh look; whether it was freed."""
-        lease = self.read(node)
-        if lease is None:
-            return False
-        pods, jobs = self._cluster(node)
-        holder = next((job for job in jobs if job.uid == lease.holder_job_uid), None)
-        if holder is not None and self._abandoned(holder, lease):
-            # First the Job, so that nobody's late unsuspend can land on it; then the lock.
-            self._api.delete(
-                JOB,
-                holder.name,
-                holder.namespace,
-                uid=holder.uid,
-                resource_version=holder.resource_version,
-            )
-            holder = None
-        if not may_release(LockFacts(lease=lease, holder_job=holder, pods=tuple(pods))):
-            return False
-        self._api.delete(
-            LEASE,
-            lease.name,
-            LOCK_NAMESPACE,
-            uid=lease.uid,
-            resource_version=lease.resource_version,
-        )
-        return True
+    def start(self, action: StartJob) -> Refused | None:
+        """Take the lock, make sure, unsuspend the Job. Safe to repeat at any point.
 
-    def _abandoned(self, job: JobFacts, lease: LeaseFacts) -> bool:
-        """Whether a Job that was never started holds the lock for a process that is over."""
-        if not job.suspended or job.finished:
-            return False
-        namespace, _, name = lease.holder.partition("/")
-        process = self._api.get(PROCESS, name, namespace)
-        if process is None or parse.metadata(process).get("uid") != job.owner_uid:
-            return True
-        return (process.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        A Job that is unsuspended although it may not be, by hand or because its lock was removed,
+        is suspended again.
+
+        Raises
+        ------
+        Conflict
+            If the Job or the lock changed since it was read.
+        """
+        refused = self._still_wanted(action) or self._reserve(action)
+        if refused is None:
+            self._suspend(action, suspend=False)
+        elif action.job.live:
+            self._suspend(action, suspend=True)
+        return refused
 
     def _still_wanted(self, action: StartJob) -> Refused | None:
-        """The process is there, unfinished, and has the attempt on record."""
+        """The process is there, unfinished, not stopped, and has the attempt open on record."""
         namespace, _, name = action.process.partition("/")
         process = self._api.get(PROCESS, name, namespace)
         meta = {} if process is None else parse.metadata(process)
         if process is None or meta.get("uid") != action.job.owner_uid:
             return Refused(f"TrainingProcess {action.process} is gone")
+        if (process.get("spec") or {}).get("suspend"):
+            return Refused(f"TrainingProcess {action.process} is suspended")
         status = process.get("status") or {}
-        recorded = [item.get("number") for item in status.get("attempts") or []]
+        open_ = [
+            item.get("number")
+            for item in status.get("attempts") or []
+            if not item.get("finishTime") and not item.get("reason")
+        ]
         finished = status.get("phase") in ("Succeeded", "Failed")
-        if meta.get("deletionTimestamp") or finished or action.attempt not in recorded:
+        if meta.get("deletionTimestamp") or finished or action.attempt not in open_:
             return Refused(f"TrainingProcess {action.process} does not want this attempt started")
         return None
 
-    def _take(self, action: StartJob) -> Refused | None:
+    def _reserve(self, action: StartJob) -> Refused | None:
+        """Hold the lock of the node, and then see that nothing else is on it."""
+        raw = self._api.get(NODE, action.node)
+        if raw is None:
+            return Refused(f"there is no node {action.node}")
+        machine = parse.node(raw)
+        if machine.out_of_service:
+            return Refused(f"node {action.node} has the taint {OUT_OF_SERVICE}")
+        taken = self._take(action, machine)
+        if isinstance(taken, Refused):
+            return taken
+        job, seen = action.job, look(self._api, action.node)
+        for other in seen.jobs:
+            if other.uid != job.uid and other.live:
+                return Refused(
+                    f"Job {other.namespace}/{other.name} of another training may start on node "
+                    f"{action.node}"
+                )
+        stale = not _fits(taken, machine)
+        for pod in seen.pods:
+            if pod.over:
+                continue
+            if pod.job_uid != job.uid:
+                return Refused(
+                    f"pod {pod.namespace}/{pod.name} of another training is live on node "
+                    f"{action.node}"
+                )
+            if stale:
+                return Refused(
+                    f"node {action.node} is not what it was when its lock was taken, and pod "
+                    f"{pod.namespace}/{pod.name} is not known to be over"
+                )
+        if stale:
+            self._renew(taken, machine)
+        return None
+
+    def _take(self, action: StartJob, machine: NodeFacts) -> LeaseFacts | Refused:
         """Hold the Lease of the node for the Job."""
         lease = self.read(action.node)
         if lease is None:
+            body = objects.node_lease(
+                action.node,
+                machine,
+                job_uid=action.job.uid,
+                job=f"{action.job.namespace}/{action.job.name}",
+                holder=action.process,
+                attempt=str(action.attempt),
+            )
             try:
-                self._api.create(LEASE, self._lease(action), LOCK_NAMESPACE)
+                return parse.lease(self._api.create(LEASE, body, LOCK_NAMESPACE))
             except AlreadyExists:
                 return Refused(f"node {action.node} was taken by another process just now")
-            return None
+        if lease.quarantined:
+            return Refused(f"node {action.node} is quarantined: {lease.quarantined}")
         if lease.holder_job_uid == action.job.uid:
-            return None
+            return lease
         earlier = ", an earlier process of this name" if lease.holder == action.process else ""
         return Refused(f"node {action.node} is held by {lease.holder}{earlier}")
 
-    def _lease(self, action: StartJob) -> Json:
-        raw = self._api.get(NODE, action.node)
-        node = None if raw is None else parse.node(raw)
-        return {
-            "apiVersion": LEASE.api_version,
-            "kind": LEASE.kind,
-            "metadata": {
-                "name": names.node_lease(action.node),
-                "namespace": LOCK_NAMESPACE,
-                # No owner: an owner in another namespace gets it collected within seconds.
-                "annotations": {
-                    ANNOTATION_TARGET_NODE: action.node,
-                    parse.ANNOTATION_HOLDER: action.process,
-                    LABEL_ATTEMPT: str(action.attempt),
-                    "trainyard.dev/job": f"{action.job.namespace}/{action.job.name}",
-                    "trainyard.dev/node-uid": node.uid if node else "",
-                    "trainyard.dev/system-uuid": node.system_uuid if node else "",
-                    "trainyard.dev/boot-id": node.boot_id if node else "",
-                },
-            },
-            "spec": {"holderIdentity": action.job.uid},
-        }
+    def _renew(self, lease: LeaseFacts, machine: NodeFacts) -> None:
+        """Hold the lock for the present boot of the present machine.
 
-    def _cluster(self, node: str) -> tuple[list[PodFacts], list[JobFacts]]:
-        """All training pods and Jobs of a node, in any namespace, by LISTs at quorum.
-
-        Pods are not selected by nodeName on the server: a pod that is pinned and not bound yet
-        has none.
+        The holder has no process there: with the boot of old in the lock, a later look would
+        take the reboot for the end of what is being started now.
         """
-        pods = self._api.list(POD, label_selector=names.TRAINING_SELECTOR).items
-        jobs = self._api.list(JOB, label_selector=names.TRAINING_SELECTOR).items
-        return (
-            [fact for fact in map(parse.pod, pods) if node in (fact.node, fact.target_node)],
-            [fact for fact in map(parse.job, jobs) if fact.target_node == node],
-        )
+        annotations = {**objects.node_identity(machine), parse.ANNOTATION_SEEN: None}
+        meta = {"resourceVersion": lease.resource_version, "annotations": annotations}
+        self._api.merge_patch(LEASE, lease.name, {"metadata": meta}, LOCK_NAMESPACE)
+
+    def _suspend(self, action: StartJob, *, suspend: bool) -> None:
+        job = action.job
+        patch = {
+            "metadata": {"resourceVersion": job.resource_version},
+            "spec": {"suspend": suspend},
+        }
+        try:
+            self._api.merge_patch(JOB, job.name, patch, job.namespace)
+        except NotFound:
+            if not suspend:
+                raise
+
+
+def _fits(lease: LeaseFacts, machine: NodeFacts) -> bool:
+    """Whether the lock was taken for this machine in this boot."""
+    recorded = (lease.node_uid, lease.system_uuid, lease.boot_id)
+    return recorded == (machine.uid, machine.system_uuid, machine.boot_id)

@@ -25,7 +25,9 @@ from trainyard.api.meta import (
 from trainyard.api.model import TrainedModelSpec
 from trainyard.api.run import MOUNT_PATH, RUN_FILE, SNAPSHOT_FILE, RunFile, SnapshotRunFile
 from trainyard.api.template import Resources
-from trainyard.cluster import names
+from trainyard.cluster import names, parse
+from trainyard.cluster.resources import LEASE, LOCK_NAMESPACE
+from trainyard.decide.facts import NodeFacts
 
 TOKEN_FOLDER = "/var/run/trainyard"  # noqa: S105 -- a folder
 TOKEN_SECONDS = 3600
@@ -166,6 +168,46 @@ def trained_model(name: str, namespace: str, spec: TrainedModelSpec) -> Json:
         "kind": "TrainedModel",
         "metadata": {"name": name, "namespace": namespace, "labels": dict(MANAGED_BY)},
         "spec": spec.to_wire(),
+    }
+
+
+def node_lease(
+    node: str, machine: NodeFacts | None, *, job_uid: str, job: str, holder: str, attempt: str
+) -> Json:
+    """The lock of a node, held for a Job.
+
+    Parameters
+    ----------
+    machine
+        The node as it is now: its boot tells later whether a process of the holder can live.
+    job, holder
+        `namespace/name` of the Job and of its TrainingProcess.
+    """
+    return {
+        "apiVersion": LEASE.api_version,
+        "kind": LEASE.kind,
+        "metadata": {
+            "name": names.node_lease(node),
+            "namespace": LOCK_NAMESPACE,
+            # No owner: an owner in another namespace gets it collected within seconds.
+            "annotations": {
+                ANNOTATION_TARGET_NODE: node,
+                parse.ANNOTATION_HOLDER: holder,
+                LABEL_ATTEMPT: attempt,
+                parse.ANNOTATION_JOB: job,
+                **node_identity(machine),
+            },
+        },
+        "spec": {"holderIdentity": job_uid},
+    }
+
+
+def node_identity(machine: NodeFacts | None) -> dict[str, str]:
+    """The annotations that tell a machine, and a boot of it, from every other."""
+    return {
+        parse.ANNOTATION_NODE_UID: machine.uid if machine else "",
+        parse.ANNOTATION_SYSTEM_UUID: machine.system_uuid if machine else "",
+        parse.ANNOTATION_BOOT_ID: machine.boot_id if machine else "",
     }
 
 

@@ -76,6 +76,14 @@ def owner_uid(raw: Json) -> str:
     return ""
 
 
+def owner_name(meta: Json, namespace: str) -> str:
+    """`namespace/name` of the controlling owner, or an empty string."""
+    for owner in meta.get("ownerReferences") or []:
+        if owner.get("controller"):
+            return f"{namespace}/{owner.get('name', '')}"
+    return ""
+
+
 def job(raw: Json) -> JobFacts:
     """Facts of a Job."""
     meta = metadata(raw)

@@ -70,11 +70,15 @@ class Reconciler:
             If the API server refuses or does not answer; the pass is to be repeated.
         """
         if key.kind == NODE_LOCK:
-            if self._lock.release(key.key):
-                log.info("node %s: lock released", key.key)
+            tended = self._lock.tend(key.key, self._clock())
+            if tended.quarantined:
+                log.warning("node %s: quarantined: %s", key.key, tended.quarantined)
+            if tended.released:
+                log.info("node %s: lock released: %s", key.key, tended.released)
+            if tended.quarantined or tended.released:
                 # Locks are not watched: who waits for the node is told here.
                 self._wake(waiting_for_node(key.key, self._cache))
-            return None
+            return tended.look_again_seconds
         raw = self._cache.get(BY_KIND[key.kind], key.key)
         if raw is None:
             return None
