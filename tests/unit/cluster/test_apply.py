@@ -19,16 +19,29 @@ from trainyard.cluster.errors import Conflict, Invalid
 from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.objects import PodSettings
 from trainyard.cluster.parse import job as parse_job
+from trainyard.cluster.parse import pod as parse_pod
 from trainyard.cluster.resources import JOB, MODEL, PROCESS
-from trainyard.decide.actions import CreateModel, CreateTrainingJob, Happening, SuspendJob
+from trainyard.decide.actions import (
+    CreateModel,
+    CreateTrainingJob,
+    DeleteJob,
+    DeletePod,
+    Happening,
+    SuspendJob,
+)
 from trainyard.decide.results import model_spec
 
 JOB_PATH = f"/apis/batch/v1/namespaces/demo/jobs/{JOB_NAME}"
 MAP_PATH = f"/api/v1/namespaces/demo/configmaps/{JOB_NAME}"
+POD_PATH = "/api/v1/namespaces/demo/pods/the-pod"
 PROCESS_PATH = "/apis/trainyard.dev/v1alpha1/namespaces/demo/trainingprocesses/digits"
 MODEL_PATH = "/apis/trainyard.dev/v1alpha1/namespaces/demo/trainedmodels/digits"
 PODS = PodSettings(image="trainer:1")
 CREATE = CreateTrainingJob(run=run_of(attempted()), attempt=1, node="gpu-1")
+
+CREATE_2 = CreateTrainingJob(
+    run=run_of(attempted()).model_copy(update={"attempt": 2}).sealed(), attempt=2, node="gpu-1"
+)
 
 
 @pytest.fixture
@@ -126,7 +139,7 @@ class TestStatus:
 
 
 class TestCreateJob:
-    def test_creates_the_job_then_the_config_map_that_it_owns(
+    def test_creates_the_job_then_the_config_map(
         self, applier: Applier, fake: FakeApi, cache: Cache
     ) -> None:
         applier.act(CREATE, "demo")
@@ -134,10 +147,19 @@ class TestCreateJob:
             JOB_PATH.rpartition("/")[0],
             MAP_PATH.rpartition("/")[0],
         ]
-        job, made = fake.objects[JOB_PATH], fake.objects[MAP_PATH]
-        assert made["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
-        assert job["spec"]["suspend"] is True
+        assert fake.objects[JOB_PATH]["spec"]["suspend"] is True
         assert cache.get(JOB, f"demo/{JOB_NAME}") is not None
+
+    def test_first_config_map_stays_with_the_process_and_a_later_one_goes_with_its_job(
+        self, applier: Applier, fake: FakeApi
+    ) -> None:
+        applier.act(CREATE, "demo")
+        applier.act(CREATE_2, "demo")
+        (first,) = fake.objects[MAP_PATH]["metadata"]["ownerReferences"]
+        assert (first["kind"], first["uid"]) == ("TrainingProcess", UID)
+        (later,) = fake.objects[MAP_PATH[:-1] + "2"]["metadata"]["ownerReferences"]
+        job = fake.objects[JOB_PATH[:-1] + "2"]
+        assert (later["kind"], later["uid"]) == ("Job", job["metadata"]["uid"])
 
     def test_again_finds_what_it_made(self, applier: Applier, fake: FakeApi) -> None:
         applier.act(CREATE, "demo")
@@ -182,19 +204,37 @@ class TestCreateJob:
     def test_replaces_the_config_map_of_a_job_that_is_gone(
         self, applier: Applier, fake: FakeApi
     ) -> None:
-        applier.act(CREATE, "demo")
-        del fake.objects[JOB_PATH]
+        job_path, map_path = JOB_PATH[:-1] + "2", MAP_PATH[:-1] + "2"
+        applier.act(CREATE_2, "demo")
+        del fake.objects[job_path]
         with pytest.raises(Conflict, match="belonged to another Job"):
-            applier.act(CREATE, "demo")
-        applier.act(CREATE, "demo")
-        owner = fake.objects[MAP_PATH]["metadata"]["ownerReferences"][0]
-        assert owner["uid"] == fake.objects[JOB_PATH]["metadata"]["uid"]
+            applier.act(CREATE_2, "demo")
+        applier.act(CREATE_2, "demo")
+        owner = fake.objects[map_path]["metadata"]["ownerReferences"][0]
+        assert owner["uid"] == fake.objects[job_path]["metadata"]["uid"]
 
     def test_never_removes_the_config_map_of_another(self, applier: Applier, fake: FakeApi) -> None:
         fake.put(MAP_PATH, {"data": {"mine": "1"}})
         with pytest.raises(Invalid, match="was made by another: delete it"):
             applier.act(CREATE, "demo")
         assert fake.objects[MAP_PATH]["data"] == {"mine": "1"}
+
+
+class TestDelete:
+    def test_removes_exactly_the_job_that_was_read(self, applier: Applier, fake: FakeApi) -> None:
+        raw = fake.put(JOB_PATH, {"spec": {"suspend": True}})
+        read = parse_job(raw)
+        fake.put(JOB_PATH, {"spec": {"suspend": False}})
+        with pytest.raises(Conflict):
+            applier.act(DeleteJob(read), "demo")
+        applier.act(DeleteJob(parse_job(fake.objects[JOB_PATH])), "demo")
+        assert JOB_PATH not in fake.objects
+        applier.act(DeleteJob(read), "demo")
+
+    def test_asks_a_pod_to_end(self, applier: Applier, fake: FakeApi) -> None:
+        raw = fake.put(POD_PATH, {"spec": {}})
+        applier.act(DeletePod(parse_pod(raw)), "demo")
+        assert POD_PATH not in fake.objects
 
 
 class TestSuspend:

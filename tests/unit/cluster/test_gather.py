@@ -92,7 +92,11 @@ class World:
                 "name": "the-pod",
                 "uid": "pod-uid",
                 "resourceVersion": "6",
-                "labels": {"batch.kubernetes.io/controller-uid": "job-uid"},
+                "labels": {
+                    "batch.kubernetes.io/controller-uid": "job-uid",
+                    "trainyard.dev/process-uid": UID,
+                    "trainyard.dev/attempt": "1",
+                },
                 "ownerReferences": [{"controller": True, "uid": "job-uid"}],
             },
             "status": {"phase": phase, "containerStatuses": [{"state": state}]},
@@ -317,3 +321,75 @@ def test_overlaps_are_compared_once_all_snapshots_are_there(world: World) -> Non
     facts = world.gatherer.process("demo/digits")
     assert facts is not None
     assert facts.overlaps == ()
+
+
+class TestLaterAttempts:
+    BETWEEN = {
+        "phase": "Queued",
+        "attempts": [
+            {
+                "number": 1,
+                "node": "gpu-1",
+                "reason": "Stopped",
+                "finishTime": "2026-11-23T12:00:00Z",
+            }
+        ],
+    }
+
+    def test_are_made_of_the_run_file_of_the_first(self, world: World) -> None:
+        run = run_of(attempted())
+        later = run.model_copy(update={"attempt": 2}).sealed()
+        world.fake.put(MAP_PATH, {"data": {"run.yaml": dump_yaml(run.to_wire())}})
+        world.fake.put(MAP_PATH[:-1] + "2", {"data": {"run.yaml": dump_yaml(later.to_wire())}})
+        first = self.BETWEEN["attempts"][0]  # type: ignore[index]
+        world.process(phase="Starting", attempts=[first, {"number": 2, "node": "gpu-1"}])
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None
+        assert (facts.base, facts.run) == (run, later)
+
+    def test_next_job_is_looked_for_between_attempts(self, world: World) -> None:
+        world.job(name=JOB_NAME[:-1] + "2")
+        world.process(**self.BETWEEN)
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None and facts.next_job is not None
+        assert facts.job is None
+
+    def test_pod_of_a_deleted_job_is_found_by_process_and_attempt(self, world: World) -> None:
+        world.process(**ATTEMPT)
+        world.fake.put(POD_PATH, world.pod("Running"))
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None and facts.job is None
+        assert facts.pod is not None and facts.pod.name == "the-pod"
+
+
+class TestRefusedPod:
+    def test_reason_is_read_from_the_events_of_the_job(self, world: World) -> None:
+        world.process(**ATTEMPT)
+        world.job()
+        path = "/api/v1/namespaces/demo/events/"
+        old = {"reason": "FailedCreate", "message": "old", "lastTimestamp": "2026-11-23T12:00:00Z"}
+        world.fake.put(f"{path}a", old)
+        new = {"message": "exceeded quota", "lastTimestamp": "2026-11-23T12:01:00Z"}
+        world.fake.put(f"{path}b", {**old, **new})
+        world.fake.put(f"{path}c", {"reason": "Other", "lastTimestamp": "2026-11-23T12:02:00Z"})
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None
+        assert facts.refusal == "exceeded quota"
+        (asked,) = [url for _, url, _ in world.fake.requests if "/events" in url]
+        assert "involvedObject.uid%3Djob-uid" in asked
+
+    def test_nothing_is_asked_while_a_pod_is_there(self, world: World) -> None:
+        world.process(**ATTEMPT)
+        world.job()
+        world.cache.put(POD, world.pod("Running"))
+        world.gatherer.process("demo/digits")
+        assert not [url for _, url, _ in world.fake.requests if "/events" in url]
+
+
+def test_finished_process_is_seen_with_its_jobs_and_reads_nothing_else(world: World) -> None:
+    world.process(phase="Succeeded", attempts=ATTEMPT["attempts"])
+    world.job("Complete")
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None
+    assert [job.name for job in facts.jobs] == [JOB_NAME]
+    assert world.fake.requests == []

@@ -178,10 +178,14 @@ def test_spec_hash_is_the_same_for_the_same_and_changes_with_anything() -> None:
     assert len({base, *map(spec_hash, others)}) == 4
 
 
-def test_config_map_goes_when_the_job_goes() -> None:
+def test_config_map_of_the_first_attempt_stays_with_the_process_and_a_later_one_with_its_job() -> (
+    None
+):
     bundle = BUNDLES["training-cpu"]
     job = {**bundle.job, "metadata": {**bundle.job["metadata"], "uid": "job-uid"}}
-    owned = objects.owned_by_job(bundle.config_map, job)
-    (owner,) = owned["metadata"]["ownerReferences"]
-    assert (owner["kind"], owner["uid"], owner["controller"]) == ("Job", "job-uid", True)
+    (first,) = objects.owned(bundle.config_map, job)["metadata"]["ownerReferences"]
+    assert (first["kind"], first["controller"]) == ("TrainingProcess", True)
+    job["metadata"]["labels"] = {**job["metadata"]["labels"], "trainyard.dev/attempt": "2"}
+    (later,) = objects.owned(bundle.config_map, job)["metadata"]["ownerReferences"]
+    assert (later["kind"], later["uid"], later["controller"]) == ("Job", "job-uid", True)
     assert "ownerReferences" not in bundle.config_map["metadata"]

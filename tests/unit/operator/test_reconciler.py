@@ -75,7 +75,7 @@ class World:
             },
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
-        self.cache.put(NODE, node)
+        self.cache.put(NODE, fake.put("/api/v1/nodes/gpu-1", node))
         self.cache.put(PROCESS, fake.put(PROCESS_PATH, process().to_wire()))
 
     def step(self) -> float | None:

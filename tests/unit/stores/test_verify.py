@@ -3,8 +3,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trainyard.api.manifest import ArtefactManifest, ArtefactRole, SplitMetrics, StoredFile
+from trainyard.api.manifest import (
+    ArtefactManifest,
+    ArtefactRole,
+    CheckpointManifest,
+    SplitMetrics,
+    StoredFile,
+)
 from trainyard.stores import ArtefactMismatch, Store, join, verify_manifest
+from trainyard.stores.verify import newest_checkpoint
 
 
 def publish(store: Store, place: str, **changes: object) -> str:
@@ -80,3 +87,50 @@ def test_a_file_of_the_name_that_is_no_manifest_is_refused(s3: Store, place: str
     s3.write_bytes(join(place, "manifest.json"), b'{"uid": "u"}')
     with pytest.raises(ArtefactMismatch, match="is no manifest: attempt: Field required"):
         verify_manifest(s3, place)
+
+
+def checkpoint(store: Store, place: str, epoch: int, **changes: object) -> str:
+    """Write a checkpoint; its folder."""
+    folder = join(place, "checkpoints", f"{epoch:06d}")
+    files = (store.write_bytes(join(folder, "last.pt"), bytes([epoch]) * 1000),)
+    values: dict[str, object] = {
+        "uid": "u",
+        "attempt": 1,
+        "fingerprint": "f",
+        "epoch": epoch,
+        "epochs": 9,
+        "files": files,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    made = CheckpointManifest.model_validate(values | changes)
+    store.write_bytes(join(folder, "checkpoint.json"), made.model_dump_json(by_alias=True).encode())
+    return folder
+
+
+class TestNewestCheckpoint:
+    def test_is_found_with_its_digest(self, s3: Store, place: str) -> None:
+        checkpoint(s3, place, 3)
+        folder = checkpoint(s3, place, 12)
+        found = newest_checkpoint(s3, place, "u")
+        assert found is not None
+        location, sha256, manifest = found
+        assert (location, manifest.epoch) == (folder, 12)
+        document = s3.read_bytes(join(folder, "checkpoint.json"))
+        assert sha256 == hashlib.sha256(document).hexdigest()
+
+    def test_is_the_one_before_when_the_last_was_not_uploaded_whole(
+        self, s3: Store, place: str
+    ) -> None:
+        checkpoint(s3, place, 3)
+        s3.write_bytes(join(checkpoint(s3, place, 4), "last.pt"), b"cut off")
+        s3.write_bytes(join(place, "checkpoints/000005/last.pt"), b"its checkpoint.json never came")
+        s3.write_bytes(join(place, "checkpoints/000006/checkpoint.json"), b"no json")
+        found = newest_checkpoint(s3, place, "u")
+        assert found is not None and found[2].epoch == 3
+
+    def test_of_another_process_does_not_count(self, s3: Store, place: str) -> None:
+        checkpoint(s3, place, 3, uid="another")
+        assert newest_checkpoint(s3, place, "u") is None
+
+    def test_is_none_where_nothing_was_written(self, s3: Store, place: str) -> None:
+        assert newest_checkpoint(s3, place, "u") is None

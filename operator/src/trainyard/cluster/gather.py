@@ -233,9 +233,9 @@ class Gatherer:
             return pod
         if (job is not None and job.live) or (pod is not None and pod.over):
             return pod
-        selector = f"{LABEL_PROCESS_UID}={uid},{LABEL_ATTEMPT}={attempt}"
+        selector = f"{LABEL_PROCESS_UID}={uid}"
         listed = self._api.list(POD, process.metadata.namespace, label_selector=selector)
-        return _newest(listed.items)
+        return _newest(filter(of_attempt, listed.items))
 
     def _checkpoint(
         self, process: TrainingProcess, number: int, job: JobFacts | None, pod: PodFacts | None
