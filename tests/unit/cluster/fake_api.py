@@ -1,8 +1,9 @@
 """An API server over HTTP, in memory: enough of it for the requests that the operator makes.
 
 It knows optimistic locking (409 for a stale resourceVersion or a wrong UID), merge patches, the
-status subresource, label selectors and pages. Schedulers, controllers and admission belong to
-the integration tests, which run the real ones.
+status subresource, label and field selectors, finalizers and pages. A hook runs before each request
+is looked at and after each was answered, so that a test can do there what others would do.
+Schedulers, controllers and admission belong to the integration tests, which run the real ones.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import copy
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,7 +43,13 @@ class FakeApi:
     answers: list[Answer] = field(default_factory=list)
     page: int = 1000
     version: int = 100
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    time: str = "2026-11-23T12:00:00Z"
+    """When things are deleted."""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    before: Callable[[str, str], None] | None = None
+    """Called with method and URL before a request is looked at."""
+    after_write: Callable[[], None] | None = None
+    """Called when something has changed, as the controllers of a cluster are."""
 
     def put(self, path: str, body: Json) -> Json:
         """Store an object as if somebody else had written it."""
@@ -63,6 +70,8 @@ class FakeApi:
 
     def handle(self, method: str, url: str, body: Json | None) -> tuple[int, bytes]:
         """The answer to a request."""
+        if self.before is not None:
+            self.before(method, url)
         parts = urlsplit(url)
         path, query = parts.path, parse_qs(parts.query)
         with self.lock:
@@ -71,7 +80,20 @@ class FakeApi:
                 answer = self.answers.pop(0)
                 return answer.status, answer.body
             status, found = self._answer(method, path, query, body)
-        return status, json.dumps(found).encode()
+            data = json.dumps(found).encode()
+            if self.after_write is not None and method != "GET":
+                self.after_write()
+        return status, data
+
+    def remove(self, path: str) -> None:
+        """Delete an object: at once, or as soon as nothing keeps it any more."""
+        found = self.objects[path]
+        if not found["metadata"].get("finalizers"):
+            del self.objects[path]
+            return
+        if "deletionTimestamp" not in found["metadata"]:
+            meta = {**found["metadata"], "deletionTimestamp": self.time}
+            self.put(path, {**found, "metadata": meta})
 
     def _answer(
         self, method: str, path: str, query: dict[str, list[str]], body: Json | None
@@ -99,18 +121,23 @@ class FakeApi:
             expected = body.get("preconditions") or {}
             if any(meta[key] != value for key, value in expected.items()):
                 return _error(409, "Conflict", "the precondition does not hold")
-            del self.objects[path]
+            self.remove(path)
             return 200, {"kind": "Status"}
         expected = (body.get("metadata") or {}).get("resourceVersion")
         if expected is not None and expected != meta["resourceVersion"]:
             return _error(409, "Conflict", "the object has been modified")
+        if (body.get("metadata") or {}).get("uid", meta["uid"]) != meta["uid"]:
+            return _error(409, "Conflict", "the object is another")
         if method == "PUT":
             return 200, self.put(path, body)
         changes = {"status": body.get("status")} if status_only else body
         merged = merge(found, changes)
         if merged == found:
             return 200, found
-        return 200, self.put(path, merged)
+        made = self.put(path, merged)
+        if "deletionTimestamp" in made["metadata"] and not made["metadata"].get("finalizers"):
+            del self.objects[path]
+        return 200, made
 
     def _list(self, path: str, query: dict[str, list[str]]) -> Json:
         collection = _collection(path)
@@ -122,6 +149,8 @@ class FakeApi:
             or ("/namespaces/" not in path and key.rpartition("/")[0].endswith(collection))
         ]
         items = [item for item in items if _selected(item, selector)]
+        fields = query.get("fieldSelector", [""])[0]
+        items = [item for item in items if _has_field(item, fields)]
         start = int(query.get("continue", ["0"])[0])
         end = start + min(self.page, int(query.get("limit", ["1000"])[0]))
         meta: Json = {"resourceVersion": str(self.version)}
@@ -165,6 +194,16 @@ def _selected(item: Json, selector: str) -> bool:
         return True
     key, _, value = selector.partition("=")
     return labels.get(key) == value
+
+
+def _has_field(item: Json, selector: str) -> bool:
+    if not selector:
+        return True
+    path, _, value = selector.partition("=")
+    found: Any = item
+    for part in path.split("."):
+        found = (found or {}).get(part)
+    return bool(found == value)
 
 
 def _error(status: int, reason: str, message: str) -> tuple[int, Json]:
