@@ -18,6 +18,7 @@ from trainyard.api.template import Augmentation, Hyperparameters
 from trainyard_trainer.engines import classify, detect
 from trainyard_trainer.engines.augment import Variation, resolve, vary_pixels
 from trainyard_trainer.engines.base import TrainSettings
+from trainyard_trainer.engines.training import arguments
 
 SIDE = 64
 
@@ -107,7 +108,7 @@ def angle(image: npt.NDArray[np.float32]) -> float:
 def batches(engine: Any, root: Path, variation: Variation, tmp_path: Path) -> list[torch.Tensor]:
     """What the engine's own trainer feeds the model, float [B, 3, H, W], three times over."""
     made = settings(variation)
-    trainer = engine._trainer()(overrides=engine._arguments(made, root, tmp_path / "engine"))
+    trainer = engine._trainer()(overrides=arguments(made, engine.suffix, root, tmp_path / "engine"))
     trainer.settings = made
     if engine.task == "detect":
         # Batches of a detector need the model's stride only.
@@ -206,7 +207,7 @@ def test_boxes_turn_with_their_image(tmp_path: Path) -> None:
     made = settings(Variation(rotation_degrees=15.0))
     engine = detect.Detector()
     root = detector_data(tmp_path / "data")
-    trainer = engine._trainer()(overrides=engine._arguments(made, root, tmp_path / "engine"))
+    trainer = engine._trainer()(overrides=arguments(made, engine.suffix, root, tmp_path / "engine"))
     trainer.settings, trainer.device = made, torch.device("cpu")
     trainer.model = SimpleNamespace(stride=torch.tensor([32.0]))
     loader = trainer.get_dataloader(str(trainer.data["train"]), 8, -1, "train")

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from trainyard_trainer.main import main
+from trainyard_trainer.stopping import StopRequest
 
-sys.exit(main(sys.argv[1:]))
+stop = StopRequest()
+stop.install()
+
+from trainyard_trainer.main import main  # noqa: E402 -- reading it takes a while: see StopRequest
+
+sys.exit(main(sys.argv[1:], stop))

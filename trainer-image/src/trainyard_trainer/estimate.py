@@ -12,6 +12,8 @@ _TAIL_SHARE = 0.5
 _TAIL_SECONDS = 5.0
 # Preparation is given this part of the whole until its length can be told.
 _PREPARE_PERCENT = 3.0
+# Where a run that goes on starts again: what follows on the training is left out.
+_TRAINING_PERCENT = 95.0
 
 
 class Estimate:
@@ -33,6 +35,19 @@ class Estimate:
         self._done = 0
         self._durations: deque[float] = deque(maxlen=_RECENT)
         self._percent = 0.0
+
+    def go_on(self, done: int, seconds: float) -> None:
+        """Epochs were done by earlier attempts: they count as passed, and are not to come.
+
+        Parameters
+        ----------
+        done
+            How many.
+        seconds
+            How long they took.
+        """
+        self._done, self._began = done, self._began - seconds
+        self._percent = _TRAINING_PERCENT * done / self._epochs
 
     def training_started(self, now: float, steps_an_epoch: int) -> None:
         """The first epoch begins."""

@@ -64,6 +64,20 @@ class Stopped(Fault):
     exit_code = ExitCode.STOPPED
 
 
+class Ended(Exception):
+    """A run ended with a fault, which has been explained and logged.
+
+    Attributes
+    ----------
+    code, words
+        What it ends with.
+    """
+
+    def __init__(self, code: ExitCode, words: LastWords) -> None:
+        super().__init__(words.message)
+        self.code, self.words = code, words
+
+
 def explain(error: BaseException) -> tuple[ExitCode, LastWords]:
     """The exit code and the last words that an exception ends a run with.
 

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from trainyard.api.report import ExitCode, LastWords
 from trainyard.api.run import MOUNT_PATH, RUN_FILE, SNAPSHOT_FILE, RunFile, SnapshotRunFile
 from trainyard.stores import open_store
 from trainyard_trainer import termination
-from trainyard_trainer.faults import Stopped, explain
+from trainyard_trainer.faults import Ended, explain
 from trainyard_trainer.machine import cpu_count, cpus_of, device, quieten, workdir
 from trainyard_trainer.progress import Reporter
 from trainyard_trainer.runfile import read_sealed
+from trainyard_trainer.stopping import StopRequest
+
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+_SHORTEST_SECRET = 8
 
 _log = logging.getLogger("trainyard")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code (`trainyard.api.report.ExitCode`)."""
+def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
+    """Run one command; returns the exit code (`trainyard.api.report.ExitCode`).
+
+    Parameters
+    ----------
+    arguments
+        The command and what belongs to it.
+    stop
+        Listens to SIGTERM already; by default, from now on.
+    """
     parser = argparse.ArgumentParser(prog="python -m trainyard_trainer", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     snapshot = commands.add_parser("snapshot", help="make a snapshot of labelled images")
@@ -43,15 +55,23 @@ def main(arguments: Sequence[str]) -> int:
     predict.add_argument("--out", type=Path, required=True, help="the picture to write (PNG)")
     parsed = parser.parse_args(arguments)
     _start_logging()
-    signal.signal(signal.SIGTERM, _stop)
-    work = {"snapshot": _snapshot, "run": _run, "predict": _predict}[parsed.command]
+    if stop is None:
+        stop = StopRequest()
+        stop.install()
+    works: dict[str, Callable[[argparse.Namespace], LastWords]] = {
+        "snapshot": _snapshot,
+        "run": partial(_run, stop=stop),
+        "predict": _predict,
+    }
     try:
-        words = work(parsed)
+        stop.arm()
+        words = works[parsed.command](parsed)
         code = ExitCode.OK
     except BaseException as error:  # noqa: BLE001 -- the last line of defence: it names the reason
+        stop.disarm()
         code, words = _failed(error)
     # From here on there is nothing left that a signal should interrupt.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    stop.disarm()
     if parsed.command != "predict":
         termination.say(words)
     _log.log(
@@ -69,7 +89,7 @@ def _snapshot(parsed: argparse.Namespace) -> LastWords:
         return make_snapshot(store, run, reporter)
 
 
-def _run(parsed: argparse.Namespace) -> LastWords:
+def _run(parsed: argparse.Namespace, stop: StopRequest) -> LastWords:
     run = read_sealed(parsed.file, RunFile)
     folder = _empty(workdir() / "run")
     quieten(folder, cpu_count(cpus_of(run.template.resources.cpu)))
@@ -82,13 +102,18 @@ def _run(parsed: argparse.Namespace) -> LastWords:
     _add_handler(handler)
     try:
         with Reporter(run.progress, "run", run.uid, run.attempt) as reporter:
-            return execute(run, store, reporter, folder, chosen)
+            return execute(run, store, reporter, folder, chosen, stop)
     except BaseException as error:
-        _, words = explain(error)
+        # A fault that is being told is not to be taken for a stop.
+        stop.disarm()
+        code, words = _failed(error)
         _log.error("%s: %s", words.reason, words.message)
         handler.flush()
+        words = words.model_copy(update={"log_tail": termination.tail(folder / LOG)})
+        # Should the store keep it waiting until its time is over.
+        termination.say(words)
         upload_log(store, run, folder / LOG)
-        raise
+        raise Ended(code, words) from error
     finally:
         _remove_handler(handler)
 
@@ -109,11 +134,9 @@ def _empty(folder: Path) -> Path:
     return folder
 
 
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise Stopped("the run was told to stop (SIGTERM) and did")
-
-
 def _failed(error: BaseException) -> tuple[ExitCode, LastWords]:
+    if isinstance(error, Ended):
+        return error.code, error.words
     code, words = explain(error)
     if code == ExitCode.INTERNAL_ERROR:
         _log.error("unexpected error", exc_info=error)
@@ -127,8 +150,19 @@ def _start_logging() -> None:
     _add_handler(handler)
 
 
+class _Formatter(logging.Formatter):
+    """Logs no credential, whatever a library puts into its errors: the log is kept and shown."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for name in _SECRETS:
+            if len(secret := os.environ.get(name, "")) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return text
+
+
 def _add_handler(handler: logging.Handler) -> None:
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter = _Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     for name in ("trainyard", "ultralytics"):

@@ -23,6 +23,7 @@ from trainyard.api.manifest import (
 from trainyard.api.report import LastWords
 from trainyard.api.run import RunFile
 from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
+from trainyard_trainer.checkpoint import HISTORY
 from trainyard_trainer.engines.base import SplitResult
 from trainyard_trainer.faults import ArtefactUploadFailed
 
@@ -30,7 +31,7 @@ WEIGHTS = "model.pth"
 CONFIG = "config.yaml"
 ARCHIVE = "model.zip"
 METRICS = "metrics.json"
-EPOCHS = "metrics.jsonl"
+EPOCHS = HISTORY
 PREDICTIONS = "predictions.png"
 LOG = "train.log"
 
@@ -115,15 +116,8 @@ def already_published(store: Store, run: RunFile) -> LastWords | None:
     return _last_words(run, data, manifest)
 
 
-def publish(
-    store: Store,
-    run: RunFile,
-    files: Sequence[Path],
-    primary: str,
-    results: dict[str, SplitResult],
-    epochs: int,
-) -> LastWords:
-    """Upload the files, then the manifest.
+def upload(store: Store, run: RunFile, files: Sequence[Path]) -> list[StoredFile]:
+    """Upload the artefacts; without a manifest they count for nothing yet.
 
     Parameters
     ----------
@@ -131,36 +125,61 @@ def publish(
         Where to, and what the run was.
     files
         All artefacts; train.log last, for nothing is added to it afterwards.
+
+    Raises
+    ------
+    ArtefactUploadFailed
+        If the store does not take a file.
+    """
+    try:
+        return [store.upload(path, join(run.output, path.name)) for path in files]
+    except StoreError as error:
+        raise ArtefactUploadFailed(f"the artefacts could not be stored: {error}") from None
+
+
+def finish(
+    store: Store,
+    run: RunFile,
+    stored: Sequence[StoredFile],
+    primary: str,
+    results: dict[str, SplitResult],
+    epochs: int,
+) -> LastWords:
+    """Write the manifest: the run is published.
+
+    Parameters
+    ----------
+    store, run
+        Where to, and what the run was.
+    stored
+        All artefacts, as they were uploaded.
     primary
         Name of the primary metric.
     results
         By split: dev and perhaps test.
     epochs
-        Epochs trained.
+        Epochs trained, over all attempts.
 
     Raises
     ------
     ArtefactUploadFailed
-        If the store does not take a file, or another run is there.
+        If the store does not take it, or another run is there.
     """
+    manifest = ArtefactManifest(
+        uid=run.uid,
+        attempt=run.attempt,
+        run_digest=run.digest,
+        fingerprint=run.fingerprint,
+        files=tuple(stored),
+        roles=ROLES,
+        primary_metric=primary,
+        dev=split_metrics(results["dev"]),
+        test=split_metrics(results["test"]) if "test" in results else None,
+        epochs_trained=epochs,
+        created_at=datetime.now(UTC),
+    )
+    document = json.dumps(manifest.to_wire(), indent=2, ensure_ascii=False).encode()
     try:
-        stored: list[StoredFile] = [
-            store.upload(path, join(run.output, path.name)) for path in files
-        ]
-        manifest = ArtefactManifest(
-            uid=run.uid,
-            attempt=run.attempt,
-            run_digest=run.digest,
-            fingerprint=run.fingerprint,
-            files=tuple(stored),
-            roles=ROLES,
-            primary_metric=primary,
-            dev=split_metrics(results["dev"]),
-            test=split_metrics(results["test"]) if "test" in results else None,
-            epochs_trained=epochs,
-            created_at=datetime.now(UTC),
-        )
-        document = json.dumps(manifest.to_wire(), indent=2, ensure_ascii=False).encode()
         store.write_bytes(join(run.output, MANIFEST_NAME), document, if_absent=True)
     except PreconditionFailed:
         raise ArtefactUploadFailed(

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import time
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard.api.report import EpochReport, LastWords, Stage
-from trainyard.api.run import RunFile, SnapshotRef
+from trainyard.api.run import RunFile
 from trainyard.stores import Store
-from trainyard_trainer import model, picture, publish
-from trainyard_trainer.config import CapabilityNote, DatasetNote, Lineage, MetricsNote, ModelConfig
+from trainyard_trainer import checkpoint, model, picture, publish
 from trainyard_trainer.data.prepare import Prepared, prepare
+from trainyard_trainer.describe import describe
 from trainyard_trainer.engines import engine_for
-from trainyard_trainer.engines.augment import resolve
-from trainyard_trainer.engines.base import SplitResult, Trained, TrainSettings, Watcher
+from trainyard_trainer.engines.base import Resume, Saved, SplitResult, Trained, Watcher
 from trainyard_trainer.estimate import Estimate
-from trainyard_trainer.faults import InvalidRunFile
-from trainyard_trainer.machine import cpu_count, cpus_of
+from trainyard_trainer.faults import Stopped
+from trainyard_trainer.keeper import Keeper, interval_seconds
 from trainyard_trainer.progress import Reporter, Ticker
+from trainyard_trainer.settings import settings_of
+from trainyard_trainer.stopping import StopRequest
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.yolo import YoloEngine
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("trainyard")
 
 
-def execute(run: RunFile, store: Store, reporter: Reporter, folder: Path, device: str) -> LastWords:
+def execute(
+    run: RunFile, store: Store, reporter: Reporter, folder: Path, device: str, stop: StopRequest
+) -> LastWords:
     """Train the model that `run` describes and publish it.
 
     Parameters
@@ -46,16 +47,35 @@ def execute(run: RunFile, store: Store, reporter: Reporter, folder: Path, device
         An empty folder for everything in between.
     device
         `cpu` or `0`.
+    stop
+        Armed; disarmed when there is nothing left to stop.
+
+    Raises
+    ------
+    Stopped
+        If the pod was told to stop; the checkpoint of the last epoch is in the store, or the text
+        says why not.
     """
     if (done := publish.already_published(store, run)) is not None:
         _log.info("this run is in the store already: %s", run.output)
         return done
-    recipe = Recipe(run, store, reporter, folder, device)
-    prepared = recipe.prepare()
-    trained = recipe.train(prepared)
-    results = recipe.evaluate(prepared, trained)
-    files = recipe.export(prepared, trained, results)
-    return recipe.publish(files, trained, results)
+    recipe = Recipe(run, store, reporter, folder, device, stop)
+    try:
+        recipe.take_up()
+        prepared = recipe.prepare()
+        trained = recipe.train(prepared)
+        results = recipe.evaluate(prepared, trained)
+        files = recipe.export(prepared, trained, results)
+        words = recipe.publish(files, trained, results)
+    except BaseException as error:
+        stop.disarm()
+        if stop.requested:
+            # Whatever it was raised as: a library may have made something else of it.
+            raise Stopped(recipe.keeper.stopped()) from error
+        recipe.keeper.failed(error)
+        raise
+    recipe.keeper.forget()
+    return words
 
 
 @dataclass
@@ -67,6 +87,7 @@ class Recipe:
     reporter: Reporter
     folder: Path
     device: str
+    stop: StopRequest
 
     def __post_init__(self) -> None:
         template = self.run.template
@@ -74,8 +95,39 @@ class Recipe:
         self._settings = settings_of(self.run, self._engine, self.device)
         self._estimate = Estimate(time.monotonic(), template.hyperparameters.epochs)
         self._history: list[EpochReport] = []
+        self._resume: Resume | None = None
+        self.keeper = Keeper(
+            self.store,
+            self.run,
+            self.folder / "checkpoints",
+            self._engine.prove,
+            interval_seconds(),
+        )
         self._out = self.folder / "artefacts"
         self._out.mkdir(parents=True, exist_ok=True)
+
+    def take_up(self) -> None:
+        """Fetch the checkpoint that the run goes on from, if it does."""
+        if self.run.resume is None:
+            return
+        self._say(Stage.PREPARE, "fetching the checkpoint", prepared=0.0)
+        names, folder = self._engine.checkpoint_files, self.folder / "resumed"
+        resumed = checkpoint.fetch(self.store, self.run, self.run.resume, names, folder)
+        self._engine.prove(folder, resumed.epoch)
+        finished = resumed.notes.finished
+        self._resume = Resume(folder, resumed.history, finished)
+        self._history = list(resumed.history)
+        self._estimate.go_on(
+            resumed.epoch, sum(report.seconds or 0.0 for report in resumed.history)
+        )
+        self.keeper.go_on(resumed)
+        _log.info(
+            "going on after epoch %d of %d from %s%s",
+            resumed.epoch,
+            self.run.template.hyperparameters.epochs,
+            resumed.location,
+            ": nothing is left to train" if finished else "",
+        )
 
     def prepare(self) -> Prepared:
         """Fetch the snapshots and lay them out as the engine wants them."""
@@ -99,7 +151,10 @@ class Recipe:
         )
 
     def train(self, prepared: Prepared) -> Trained:
-        """Train from scratch; afterwards the best epoch's tensors are in memory."""
+        """Train from scratch or go on; afterwards the best epoch's tensors are in memory.
+
+        What goes on from a checkpoint is not bit for bit what would have been without the stop.
+        """
         hyper, settings = self.run.template.hyperparameters, self._settings
         _log.info(
             "train: %s, %d epochs, batches of %d, %d pixels, on %s with %d threads; %s",
@@ -111,7 +166,9 @@ class Recipe:
             settings.threads,
             settings.variation,
         )
-        with (self._out / publish.EPOCHS).open("w", encoding="utf-8") as lines:
+        epochs = self._out / publish.EPOCHS
+        checkpoint.write_history(epochs, self._history)
+        with epochs.open("a", encoding="utf-8") as lines:
 
             def started(steps: int) -> None:
                 self._estimate.training_started(time.monotonic(), steps)
@@ -121,11 +178,12 @@ class Recipe:
                 self._estimate.step()
                 self._say(Stage.TRAIN, f"epoch {len(self._history) + 1} of {hyper.epochs}")
 
-            def epoch(report: EpochReport) -> None:
+            def epoch(report: EpochReport, saved: Saved) -> None:
                 self._estimate.epoch(time.monotonic())
                 self._history.append(report)
                 lines.write(json.dumps(report.to_wire()) + "\n")
                 lines.flush()
+                self.keeper.keep(self._history, saved.files, finished=saved.finished)
                 self._log_epoch(report)
                 self._say(Stage.TRAIN, f"epoch {report.epoch} of {hyper.epochs} done")
 
@@ -135,6 +193,7 @@ class Recipe:
                 prepared.layout.data,
                 self.folder / "engine",
                 Watcher(started, step, epoch),
+                self._resume,
             )
         self._estimate.training_ended()
         stopped = "" if trained.epochs == hyper.epochs else " (stopped early)"
@@ -162,7 +221,7 @@ class Recipe:
     ) -> list[Path]:
         """Write the model, its description, its archive, the metrics and the picture."""
         self._say(Stage.EXPORT, "writing the model")
-        config = self._describe(trained, results)
+        config = describe(self.run, self._settings, self._engine, trained, results)
         weights, described = self._out / publish.WEIGHTS, self._out / publish.CONFIG
         model.save(weights, trained.state, config)
         model.write_config(described, config)
@@ -179,13 +238,18 @@ class Recipe:
     def publish(
         self, files: list[Path], trained: Trained, results: dict[str, SplitResult]
     ) -> LastWords:
-        """Upload everything, the manifest last."""
+        """Upload everything, the manifest last.
+
+        Once the manifest is on its way the run is not stopped any more: it may count as done.
+        """
         self._say(Stage.PUBLISH, "uploading the artefacts")
         _log.info("publish: %d files to %s", len(files) + 1, self.run.output)
-        words = publish.publish(
+        stored = publish.upload(self.store, self.run, [*files, self.folder / publish.LOG])
+        self.stop.disarm()
+        words = publish.finish(
             self.store,
             self.run,
-            [*files, self.folder / publish.LOG],
+            stored,
             self._settings.primary_metric,
             results,
             trained.epochs,
@@ -200,53 +264,6 @@ class Recipe:
             history=self._history,
         )
         return words
-
-    def _describe(self, trained: Trained, results: dict[str, SplitResult]) -> ModelConfig:
-        run, settings = self.run, self._settings
-        parameters = run.capability.parameters
-
-        def notes(references: tuple[SnapshotRef, ...]) -> tuple[DatasetNote, ...]:
-            return tuple(DatasetNote(name=x.name, digest=x.digest) for x in references)
-
-        return ModelConfig(
-            engine=run.template.engine,
-            architecture=settings.architecture,
-            model=trained.architecture,
-            classes=settings.classes,
-            input=self._engine.input_rule(trained.image_size),
-            thresholds=self._engine.thresholds(
-                parameters.confidence if parameters else None,
-                parameters.iou if parameters else None,
-                settings.iou,
-            ),
-            capability=CapabilityNote(
-                name=run.capability_name,
-                type=run.capability.type,
-                geometry=run.capability.geometry,
-            ),
-            metrics=MetricsNote(
-                primary=settings.primary_metric,
-                best_epoch=trained.best_epoch,
-                dev=publish.split_metrics(results["dev"]),
-                test=publish.split_metrics(results["test"]) if "test" in results else None,
-            ),
-            lineage=Lineage(
-                process=run.name,
-                namespace=run.namespace,
-                uid=run.uid,
-                attempt=run.attempt,
-                template=run.template_name,
-                fingerprint=run.fingerprint,
-                train=notes(run.datasets.train),
-                dev=notes(run.datasets.dev),
-                test=notes(run.datasets.test),
-                software={
-                    "python": platform.python_version(),
-                    "torch": version("torch"),
-                    "ultralytics": version("ultralytics-opencv-headless"),
-                },
-            ),
-        )
 
     def _draw(self, prepared: Prepared, predictor: model.Predictor) -> Path:
         """Spread over the held-out images, so that one source does not fill the picture."""
@@ -274,6 +291,7 @@ class Recipe:
         )
 
     def _say(self, stage: Stage, message: str, *, prepared: float | None = None) -> None:
+        self.stop.check()
         now = time.monotonic()
         percent = (
             self._estimate.percent(now) if prepared is None else self._estimate.preparing(prepared)
@@ -287,44 +305,3 @@ class Recipe:
             remaining_seconds=self._estimate.remaining(now),
             history=self._history,
         )
-
-
-def settings_of(run: RunFile, engine: YoloEngine, device: str) -> TrainSettings:
-    """What the engine is told.
-
-    Raises
-    ------
-    InvalidRunFile
-        If the template names an architecture or a metric that the engine does not have.
-    """
-    template = run.template
-    architecture = template.base_model.architecture
-    if architecture is None:
-        raise InvalidRunFile("baseModel: only an architecture is supported yet")
-    for name, value in (
-        ("hyperparameters.extra", template.hyperparameters.extra),
-        ("exports", template.exports),
-    ):
-        if value:
-            raise InvalidRunFile(f"{name} is not supported yet: remove it")
-    engine.check_architecture(architecture)
-    primary = template.evaluation.primary_metric or engine.default_metric
-    if primary not in engine.metrics:
-        raise InvalidRunFile(
-            f"evaluation.primaryMetric: the engine {engine.kind.value} has no metric {primary!r}; "
-            f"use one of {', '.join(engine.metrics)}"
-        )
-    threads = cpu_count(cpus_of(template.resources.cpu))
-    workers = template.hyperparameters.workers
-    return TrainSettings(
-        architecture=architecture,
-        classes=run.capability.outputs,
-        hyperparameters=template.hyperparameters,
-        variation=resolve(template.augmentation),
-        device=device,
-        threads=threads,
-        workers=threads if workers is None else workers,
-        primary_metric=primary,
-        confidence=template.evaluation.confidence_threshold,
-        iou=template.evaluation.iou_threshold,
-    )

@@ -48,6 +48,41 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """What the engine left on disk after an epoch. The next epoch overwrites it, in place.
+
+    Attributes
+    ----------
+    files
+        Named as the engine's `checkpoint_files`.
+    finished
+        No more epochs will come.
+    """
+
+    files: tuple[Path, ...]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Resume:
+    """What an engine goes on from.
+
+    Attributes
+    ----------
+    folder
+        Holds the engine's `checkpoint_files`, whose digests were verified.
+    history
+        The epochs done.
+    finished
+        No more epochs are to be trained.
+    """
+
+    folder: Path
+    history: tuple[EpochReport, ...]
+    finished: bool
+
+
+@dataclass(frozen=True)
 class Watcher:
     """What the engine calls while it trains; it may raise to end the training.
 
@@ -58,12 +93,12 @@ class Watcher:
     step
         One step is done.
     epoch
-        An epoch and its evaluation on dev are done.
+        An epoch and its evaluation on dev are done, and this is what was saved of it.
     """
 
     started: Callable[[int], None]
     step: Callable[[], None]
-    epoch: Callable[[EpochReport], None]
+    epoch: Callable[[EpochReport, Saved], None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +114,7 @@ class Trained:
     image_size
         Side of the input in pixels, as really used.
     best_epoch, epochs
-        Number of the best epoch, and of epochs trained.
+        Number of the best epoch, and of epochs trained, over all attempts.
     """
 
     state: Mapping[str, Any]

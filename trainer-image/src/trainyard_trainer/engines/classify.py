@@ -19,7 +19,8 @@ from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.data.samples import Sample
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
-from trainyard_trainer.engines.yolo import Varied, YoloEngine, class_name, finite
+from trainyard_trainer.engines.training import Varied, finite
+from trainyard_trainer.engines.yolo import YoloEngine, class_name
 
 _FILL = 114
 """Grey of what a rotation uncovers, the same that detectors pad with."""

@@ -23,7 +23,8 @@ from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.data.labels import Label
 from trainyard_trainer.data.samples import Sample
 from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
-from trainyard_trainer.engines.yolo import Varied, YoloEngine, class_name, finite
+from trainyard_trainer.engines.training import Varied, finite
+from trainyard_trainer.engines.yolo import YoloEngine, class_name
 
 _PAD = 114
 

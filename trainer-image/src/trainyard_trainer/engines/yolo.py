@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import copy
 import logging
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,50 +17,22 @@ from ultralytics.data import utils as data_utils
 from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import LOGGER, SETTINGS
 
-from trainyard.api.capability import Output
-from trainyard.api.report import EpochReport
 from trainyard.api.template import Engine
 from trainyard_trainer.config import InputRule, ModelConfig, Thresholds
 from trainyard_trainer.data.samples import Sample
-from trainyard_trainer.engines.augment import vary_pixels
-from trainyard_trainer.engines.base import Prediction, SplitResult, Trained, TrainSettings, Watcher
+from trainyard_trainer.engines import training
+from trainyard_trainer.engines.base import (
+    Prediction,
+    Resume,
+    SplitResult,
+    Trained,
+    TrainSettings,
+    Watcher,
+)
 from trainyard_trainer.faults import InvalidRunFile, Stopped
 
 _ARCHITECTURES = Path(ultralytics.__file__).parent / "cfg" / "models"
 _SIZE = re.compile(r"(?<=\d)[nsmlx](?=$|-)")
-
-_log = logging.getLogger("trainyard")
-
-
-class Varied:
-    """Mixed into a trainer of the library: our augmentation, our choice of the best epoch."""
-
-    settings: TrainSettings
-    fitness_key: str
-
-    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Vary the pixels of a train batch, images float [B, 3, H, W] in 0..1."""
-        batch = super().preprocess_batch(batch)  # type: ignore[misc]
-        varied = self.settings.variation
-        batch["img"] = vary_pixels(batch["img"], varied.exposure, varied.noise)
-        return batch
-
-    def validate(self) -> tuple[dict[str, float] | None, float | None]:
-        """Evaluate on dev; the best epoch is the one with the best primary metric."""
-        before = self.best_fitness  # type: ignore[has-type]
-        metrics, _ = super().validate()  # type: ignore[misc]
-        if metrics is None:
-            return None, None
-        fitness = metrics[self.fitness_key]
-        self.best_fitness = fitness if before is None else max(before, fitness)
-        return metrics, fitness
-
-    def read_results_csv(self) -> dict[str, Any]:
-        """Nothing: metrics.jsonl has it, and reading the library's table costs an import."""
-        return {}
-
-    def final_eval(self) -> None:
-        """Nothing: the finished model is evaluated as it is published, by the recipe."""
 
 
 class YoloEngine(abc.ABC):
@@ -77,6 +48,8 @@ class YoloEngine(abc.ABC):
     metrics: ClassVar[dict[str, str]]
     """Our names of metrics -> the library's."""
     default_metric: ClassVar[str]
+    checkpoint_files: ClassVar[tuple[str, ...]] = (training.LAST, training.BEST)
+    """What the engine needs of its own to go on."""
 
     @abc.abstractmethod
     def labels_of(self, sample: Sample, classes: Mapping[tuple[str, str], int]) -> list[str] | None:
@@ -140,8 +113,17 @@ class YoloEngine(abc.ABC):
                 "use for example yolo11n"
             )
 
-    def train(self, settings: TrainSettings, data: Path, folder: Path, watcher: Watcher) -> Trained:
-        """Train from scratch; the best epoch's model is in memory afterwards.
+    def train(
+        self,
+        settings: TrainSettings,
+        data: Path,
+        folder: Path,
+        watcher: Watcher,
+        resume: Resume | None = None,
+    ) -> Trained:
+        """Train from scratch or go on; the best epoch's model is in memory afterwards.
+
+        Going on is not bit-exact: see `trainyard_trainer.engines.training`.
 
         Parameters
         ----------
@@ -150,19 +132,30 @@ class YoloEngine(abc.ABC):
         data
             As `finish_layout` returned it.
         folder
-            For checkpoints, inside of the working directory.
+            For what the library writes, inside of the working directory.
         watcher
             Told about every step; may raise.
+        resume
+            What to go on from. If it is finished, nothing is trained.
         """
         quieten_library()
-        trainer = self._trainer()(overrides=self._arguments(settings, data, folder))
+        history = () if resume is None else resume.history
+        reports = training.Reports(self.metrics, settings.primary_metric, history, watcher)
+        if resume is not None and resume.finished:
+            # The library would take a finished run for none, and train on something else.
+            return _trained(resume.folder / training.BEST, reports)
+        arguments = training.arguments(settings, self.suffix, data, folder)
+        if resume is not None:
+            arguments |= training.arguments_of(resume, settings)
+        trainer = self._trainer()(overrides=arguments)
         trainer.settings = settings
         trainer.fitness_key = self.metrics[settings.primary_metric]
         if settings.device != "cpu":
             trainer.args.workers = settings.workers
-        reports = _Reports(self.metrics, settings.primary_metric, watcher)
-        trainer.add_callback("on_train_start", lambda t: _started(t, settings, watcher))
-        trainer.add_callback("on_train_epoch_start", _keep_batch_size)
+        if resume is not None:
+            training.go_on(trainer, resume)
+        trainer.add_callback("on_train_start", lambda t: training.started(t, settings, watcher))
+        trainer.add_callback("on_train_epoch_start", training.keep_batch_size)
         trainer.add_callback("on_train_batch_end", lambda _: watcher.step())
         trainer.add_callback("on_fit_epoch_end", reports)
         try:
@@ -173,16 +166,18 @@ class YoloEngine(abc.ABC):
             if "out of memory" in str(error).lower():
                 raise torch.OutOfMemoryError(str(error)) from None
             raise
-        best, _ = load_checkpoint(trainer.best)
-        architecture = {k: v for k, v in best.yaml.items() if k != "yaml_file"}
-        return Trained(
-            # Half precision is what the checkpoint kept.
-            state={name: tensor.cpu() for name, tensor in best.half().state_dict().items()},
-            architecture=architecture,
-            image_size=int(trainer.args.imgsz),
-            best_epoch=reports.best_epoch,
-            epochs=reports.last_epoch,
-        )
+        return _trained(trainer.best, reports)
+
+    def prove(self, folder: Path, epoch: int) -> None:
+        """Load the `checkpoint_files` of an epoch; see `trainyard_trainer.engines.training.prove`.
+
+        Raises
+        ------
+        InvalidRunFile
+            If that cannot be done.
+        """
+        quieten_library()
+        training.prove(folder, epoch)
 
     def build(
         self, architecture: dict[str, Any], classes: int, state: Mapping[str, Any]
@@ -194,61 +189,18 @@ class YoloEngine(abc.ABC):
         model.names = {index: class_name(index) for index in range(classes)}
         return model.float().eval()
 
-    def _arguments(self, settings: TrainSettings, data: Path, folder: Path) -> dict[str, Any]:
-        hyper, variation = settings.hyperparameters, settings.variation
-        return {
-            "model": f"{settings.architecture}{self.suffix}.yaml",
-            "data": str(data),
-            "project": str(folder),
-            "name": "train",
-            "exist_ok": True,
-            "device": settings.device,
-            "workers": settings.workers,
-            "epochs": hyper.epochs,
-            "batch": hyper.batch_size,
-            # Each batch is one step: without this, gradients are summed up to 64 images.
-            "nbs": hyper.batch_size,
-            "imgsz": hyper.image_size,
-            "optimizer": hyper.optimizer.value,
-            "lr0": hyper.learning_rate,
-            "lrf": hyper.final_learning_rate_fraction,
-            "momentum": hyper.momentum,
-            "weight_decay": hyper.weight_decay,
-            "warmup_epochs": hyper.warmup_epochs,
-            "patience": hyper.patience,
-            "seed": hyper.seed,
-            "deterministic": True,
-            "amp": _precision(hyper.amp, settings.device),
-            "pretrained": False,
-            "conf": settings.confidence,
-            "iou": settings.iou,
-            "plots": False,
-            "verbose": False,
-            "cache": False,
-            "degrees": variation.rotation_degrees,
-            "scale": variation.scale,
-            "fliplr": variation.flip,
-            "mosaic": variation.mosaic,
-            # What a template cannot ask for does not happen.
-            **dict.fromkeys(_OTHER_VARIATIONS, 0.0),
-            "auto_augment": None,
-        }
 
-
-_OTHER_VARIATIONS = (
-    "hsv_h",
-    "hsv_s",
-    "hsv_v",
-    "translate",
-    "shear",
-    "perspective",
-    "flipud",
-    "bgr",
-    "mixup",
-    "cutmix",
-    "copy_paste",
-    "erasing",
-)
+def _trained(best: Path, reports: training.Reports) -> Trained:
+    """The model of a best.pt: written by this process, or verified by its SHA-256."""
+    model, content = load_checkpoint(best)
+    return Trained(
+        # Half precision is what the checkpoint kept.
+        state={name: tensor.cpu() for name, tensor in model.half().state_dict().items()},
+        architecture={k: v for k, v in model.yaml.items() if k != "yaml_file"},
+        image_size=int(content["train_args"]["imgsz"]),
+        best_epoch=reports.best_epoch,
+        epochs=reports.last_epoch,
+    )
 
 
 def class_name(index: int) -> str:
@@ -281,69 +233,3 @@ def quieten_library() -> None:
 
 def _no_font(font: str = "") -> None:
     """Stands in for `ultralytics.utils.checks.check_font`."""
-
-
-def _precision(wanted: bool, device: str) -> bool | str:
-    """Mixed precision. Plain `True` would download a model to check it, bfloat16 does not."""
-    if not wanted or device == "cpu":
-        return False
-    if torch.cuda.is_bf16_supported():
-        return "bf16"
-    _log.warning("this GPU has no bfloat16: training in full precision")
-    return False
-
-
-def _started(trainer: Any, settings: TrainSettings, watcher: Watcher) -> None:
-    # The library took all CPUs of the machine but one.
-    torch.set_num_threads(settings.threads)
-    watcher.started(len(trainer.train_loader))
-
-
-def _keep_batch_size(trainer: Any) -> None:
-    """After running out of memory, fail: a silently smaller batch is another training."""
-    trainer._oom_retries = 3
-
-
-class _Reports:
-    """Turns the library's end of an epoch into a report, once an epoch."""
-
-    def __init__(self, metrics: Mapping[str, str], primary: str, watcher: Watcher) -> None:
-        self._metrics, self._primary, self._watcher = metrics, primary, watcher
-        self._best = -math.inf
-        self.best_epoch = 0
-        self.last_epoch = 0
-
-    def __call__(self, trainer: Any) -> None:
-        epoch = trainer.epoch + 1
-        if epoch <= self.last_epoch:
-            return
-        self.last_epoch = epoch
-        found = trainer.metrics
-        metrics = {name: finite(found[key]) for name, key in self._metrics.items() if key in found}
-        losses = trainer.label_loss_items(trainer.tloss)
-        value = metrics.get(self._primary, 0.0)
-        # The library keeps the last of equally good epochs.
-        if value >= self._best:
-            self._best, self.best_epoch = value, epoch
-        loss = sum(losses.values())
-        self._watcher.epoch(
-            EpochReport(
-                epoch=epoch,
-                learning_rate=float(next(iter(trainer.lr.values()))),
-                train_loss=loss if math.isfinite(loss) else None,
-                dev_accuracy=value,
-                metrics=metrics,
-                seconds=max(0.0, trainer.epoch_time or 0.0),
-            )
-        )
-
-
-def finite(value: float) -> float:
-    """`value`, or 0 where the library divides nothing by nothing."""
-    number = float(value)
-    return number if math.isfinite(number) else 0.0
-
-
-def output_index(classes: tuple[Output, ...]) -> dict[tuple[str, str], int]:
-    """Index of each class by (attribute, value)."""
-    return {(output.attribute, output.value): output.position for output in classes}

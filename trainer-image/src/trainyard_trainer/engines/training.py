@@ -1,0 +1,279 @@
+"""One training by ultralytics: its arguments, its callbacks, and how it goes on from a checkpoint.
+
+Resuming is not bit-exact. The library's last.pt holds the averaged weights (EMA) in half precision,
+with which both the model and its average go on; the optimiser's state, the learning-rate schedule,
+the best fitness and the count of epochs without improvement go on as they were. The order of the
+images and the random numbers are others than those of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ultralytics.nn.tasks import load_checkpoint
+
+from trainyard.api.report import EpochReport
+from trainyard.api.template import Optimizer
+from trainyard_trainer.engines.augment import vary_pixels
+from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
+from trainyard_trainer.faults import InvalidRunFile
+
+LAST, BEST = "last.pt", "best.pt"
+
+_log = logging.getLogger("trainyard")
+
+
+class Varied:
+    """Mixed into a trainer of the library: our augmentation, our choice of the best epoch."""
+
+    settings: TrainSettings
+    fitness_key: str
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Vary the pixels of a train batch, images float [B, 3, H, W] in 0..1."""
+        batch = super().preprocess_batch(batch)  # type: ignore[misc]
+        varied = self.settings.variation
+        batch["img"] = vary_pixels(batch["img"], varied.exposure, varied.noise)
+        return batch
+
+    def validate(self) -> tuple[dict[str, float] | None, float | None]:
+        """Evaluate on dev; the best epoch is the one with the best primary metric."""
+        before = self.best_fitness  # type: ignore[has-type]
+        metrics, _ = super().validate()  # type: ignore[misc]
+        if metrics is None:
+            return None, None
+        fitness = metrics[self.fitness_key]
+        self.best_fitness = fitness if before is None else max(before, fitness)
+        return metrics, fitness
+
+    def read_results_csv(self) -> dict[str, Any]:
+        """Nothing: metrics.jsonl has it, and reading the library's table costs an import."""
+        return {}
+
+    def final_eval(self) -> None:
+        """Nothing: the finished model is evaluated as it is published, by the recipe."""
+
+
+def arguments(settings: TrainSettings, suffix: str, data: Path, folder: Path) -> dict[str, Any]:
+    """What the library is told for a training.
+
+    Parameters
+    ----------
+    settings
+        What to train and how.
+    suffix
+        What the library appends to the name of an architecture.
+    data, folder
+        The dataset as the library reads it, and where it writes.
+    """
+    hyper, variation = settings.hyperparameters, settings.variation
+    return {
+        "model": f"{settings.architecture}{suffix}.yaml",
+        "data": str(data),
+        "project": str(folder),
+        "name": "train",
+        "exist_ok": True,
+        "device": settings.device,
+        "workers": settings.workers,
+        "epochs": hyper.epochs,
+        "batch": hyper.batch_size,
+        # Each batch is one step: without this, gradients are summed up to 64 images.
+        "nbs": hyper.batch_size,
+        "imgsz": hyper.image_size,
+        "optimizer": hyper.optimizer.value,
+        "lr0": hyper.learning_rate,
+        "lrf": hyper.final_learning_rate_fraction,
+        "momentum": hyper.momentum,
+        "weight_decay": hyper.weight_decay,
+        "warmup_epochs": hyper.warmup_epochs,
+        "patience": hyper.patience,
+        "seed": hyper.seed,
+        "deterministic": True,
+        "amp": _precision(hyper.amp, settings.device),
+        "pretrained": False,
+        "conf": settings.confidence,
+        "iou": settings.iou,
+        "plots": False,
+        "verbose": False,
+        "cache": False,
+        "degrees": variation.rotation_degrees,
+        "scale": variation.scale,
+        "fliplr": variation.flip,
+        "mosaic": variation.mosaic,
+        # What a template cannot ask for does not happen.
+        **dict.fromkeys(_OTHER_VARIATIONS, 0.0),
+        "auto_augment": None,
+    }
+
+
+_OTHER_VARIATIONS = (
+    "hsv_h",
+    "hsv_s",
+    "hsv_v",
+    "translate",
+    "shear",
+    "perspective",
+    "flipud",
+    "bgr",
+    "mixup",
+    "cutmix",
+    "copy_paste",
+    "erasing",
+)
+
+
+def go_on(trainer: Any, resume: Resume) -> None:
+    """Have a new trainer of the library go on from a checkpoint.
+
+    The library's own `resume=PATH` takes all arguments from the checkpoint, but for a list of its
+    own that lacks `nbs`: a smaller batch would not be a step of its own any more. So the trainer
+    is made with the arguments of this run, and only its model is the checkpoint.
+
+    Both files are pickles. They are loaded (here and by the library) from where they were put
+    after their SHA-256 was found to be the one that the operator named.
+    """
+    for path in (trainer.last, trainer.best):
+        shutil.copyfile(resume.folder / path.name, path)
+    trainer.model = str(trainer.last)
+    trainer.resume = True
+
+
+def arguments_of(resume: Resume, settings: TrainSettings) -> dict[str, Any]:
+    """Arguments that a training which goes on takes from what was before.
+
+    What `optimizer: auto` chose depends on the number of steps, which another batch size changes;
+    another optimiser could not go on with the state of the first. The seed moves on, so that a
+    run stopped often does not see the same variations of the images again and again.
+    """
+    chosen: dict[str, Any] = {"seed": settings.hyperparameters.seed + len(resume.history)}
+    if settings.hyperparameters.optimizer is Optimizer.AUTO:
+        # Verified: see `go_on`.
+        _, content = load_checkpoint(resume.folder / LAST)
+        made = content["train_args"]
+        chosen |= {name: made[name] for name in ("optimizer", "lr0", "warmup_bias_lr")}
+    return chosen
+
+
+def prove(folder: Path, epoch: int) -> None:
+    """Load a checkpoint's files to see that it can be done.
+
+    The caller vouches for them: this process wrote them itself, or verified their SHA-256.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    epoch
+        Epochs done.
+
+    Raises
+    ------
+    InvalidRunFile
+        If a file cannot be loaded, or is of another epoch.
+    """
+    for name in (LAST, BEST):
+        try:
+            _, content = load_checkpoint(folder / name)
+            found = content["epoch"] + 1
+            whole = bool(content["optimizer"]) and content["ema"] is not None
+        except Exception as error:  # noqa: BLE001 -- unpickling raises whatever it raises
+            raise InvalidRunFile(
+                f"the checkpoint's {name} cannot be loaded ({type(error).__name__}): start without "
+                "a checkpoint"
+            ) from None
+        if not whole or (found != epoch if name == LAST else found > epoch):
+            raise InvalidRunFile(
+                f"the checkpoint's {name} is of epoch {found}, not of {epoch}, or not whole: start "
+                "without a checkpoint"
+            )
+
+
+class Reports:
+    """Turns the library's end of an epoch into a report, once an epoch.
+
+    Parameters
+    ----------
+    metrics, primary
+        Our names of metrics -> the library's; the one that the best epoch is chosen by.
+    history
+        The epochs that were done before.
+    watcher
+        Who is told.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, str],
+        primary: str,
+        history: Sequence[EpochReport],
+        watcher: Watcher,
+    ) -> None:
+        self._metrics, self._primary, self._watcher = metrics, primary, watcher
+        self._best = -math.inf
+        self.best_epoch = 0
+        self.last_epoch = 0
+        for report in history:
+            self._note(report.epoch, report.dev_accuracy or 0.0)
+
+    def _note(self, epoch: int, value: float) -> None:
+        self.last_epoch = epoch
+        # The library keeps the last of equally good epochs.
+        if value >= self._best:
+            self._best, self.best_epoch = value, epoch
+
+    def __call__(self, trainer: Any) -> None:
+        """To be called by the library when an epoch and its evaluation are over."""
+        epoch = trainer.epoch + 1
+        if epoch <= self.last_epoch:
+            return
+        found = trainer.metrics
+        metrics = {name: finite(found[key]) for name, key in self._metrics.items() if key in found}
+        losses = trainer.label_loss_items(trainer.tloss)
+        value = metrics.get(self._primary, 0.0)
+        self._note(epoch, value)
+        loss = sum(losses.values())
+        self._watcher.epoch(
+            EpochReport(
+                epoch=epoch,
+                learning_rate=float(next(iter(trainer.lr.values()))),
+                train_loss=loss if math.isfinite(loss) else None,
+                dev_accuracy=value,
+                metrics=metrics,
+                seconds=max(0.0, trainer.epoch_time or 0.0),
+            ),
+            # This comes after the library saved the epoch and before it begins the next.
+            Saved((trainer.last, trainer.best), bool(trainer.stop)),
+        )
+
+
+def _precision(wanted: bool, device: str) -> bool | str:
+    """Mixed precision. Plain `True` would download a model to check it, bfloat16 does not."""
+    if not wanted or device == "cpu":
+        return False
+    if torch.cuda.is_bf16_supported():
+        return "bf16"
+    _log.warning("this GPU has no bfloat16: training in full precision")
+    return False
+
+
+def started(trainer: Any, settings: TrainSettings, watcher: Watcher) -> None:
+    """The first batch comes next. The library took all CPUs of the machine but one."""
+    torch.set_num_threads(settings.threads)
+    watcher.started(len(trainer.train_loader))
+
+
+def keep_batch_size(trainer: Any) -> None:
+    """After running out of memory, fail: a silently smaller batch is another training."""
+    trainer._oom_retries = 3
+
+
+def finite(value: float) -> float:
+    """`value`, or 0 where the library divides nothing by nothing."""
+    number = float(value)
+    return number if math.isfinite(number) else 0.0

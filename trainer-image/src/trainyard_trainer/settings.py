@@ -1,0 +1,55 @@
+"""What a run file asks of an engine, resolved and checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainyard.api.run import RunFile
+from trainyard_trainer.engines.augment import resolve
+from trainyard_trainer.engines.base import TrainSettings
+from trainyard_trainer.faults import InvalidRunFile
+from trainyard_trainer.machine import cpu_count, cpus_of
+
+if TYPE_CHECKING:
+    from trainyard_trainer.engines.yolo import YoloEngine
+
+
+def settings_of(run: RunFile, engine: YoloEngine, device: str) -> TrainSettings:
+    """What the engine is told.
+
+    Raises
+    ------
+    InvalidRunFile
+        If the template names an architecture or a metric that the engine does not have.
+    """
+    template = run.template
+    architecture = template.base_model.architecture
+    if architecture is None:
+        raise InvalidRunFile("baseModel: only an architecture is supported yet")
+    for name, value in (
+        ("hyperparameters.extra", template.hyperparameters.extra),
+        ("exports", template.exports),
+    ):
+        if value:
+            raise InvalidRunFile(f"{name} is not supported yet: remove it")
+    engine.check_architecture(architecture)
+    primary = template.evaluation.primary_metric or engine.default_metric
+    if primary not in engine.metrics:
+        raise InvalidRunFile(
+            f"evaluation.primaryMetric: the engine {engine.kind.value} has no metric {primary!r}; "
+            f"use one of {', '.join(engine.metrics)}"
+        )
+    threads = cpu_count(cpus_of(template.resources.cpu))
+    workers = template.hyperparameters.workers
+    return TrainSettings(
+        architecture=architecture,
+        classes=run.capability.outputs,
+        hyperparameters=template.hyperparameters,
+        variation=resolve(template.augmentation),
+        device=device,
+        threads=threads,
+        workers=threads if workers is None else workers,
+        primary_metric=primary,
+        confidence=template.evaluation.confidence_threshold,
+        iou=template.evaluation.iou_threshold,
+    )
