@@ -31,6 +31,12 @@ trainyard-locks
 trainyard-leader
 {{- end -}}
 
+{{/* As whom the operator writes. */}}
+{{- define "trainyard.operatorUsername" -}}
+{{- $account := printf "system:serviceaccount:%s:%s" .Release.Namespace (include "trainyard.serviceAccount" .) -}}
+{{- .Values.admissionPolicy.operatorUsername | default $account -}}
+{{- end -}}
+
 {{/* Base URL of the progress service as trainer pods see it. */}}
 {{- define "trainyard.progressUrl" -}}
 {{- $host := .Values.service.clusterIP | default (printf "%s.%s.svc" (include "trainyard.name" .) .Release.Namespace) -}}
