@@ -367,11 +367,19 @@ class TestRefusedPod:
         world.process(**ATTEMPT)
         world.job()
         path = "/api/v1/namespaces/demo/events/"
-        old = {"reason": "FailedCreate", "message": "old", "lastTimestamp": "2026-11-23T12:00:00Z"}
+        about = {"involvedObject": {"uid": "job-uid"}}
+        old = {
+            **about,
+            "reason": "FailedCreate",
+            "message": "old",
+            "lastTimestamp": "2026-11-23T12:00:00Z",
+        }
         world.fake.put(f"{path}a", old)
         new = {"message": "exceeded quota", "lastTimestamp": "2026-11-23T12:01:00Z"}
         world.fake.put(f"{path}b", {**old, **new})
-        world.fake.put(f"{path}c", {"reason": "Other", "lastTimestamp": "2026-11-23T12:02:00Z"})
+        world.fake.put(
+            f"{path}c", {**about, "reason": "Other", "lastTimestamp": "2026-11-23T12:02:00Z"}
+        )
         facts = world.gatherer.process("demo/digits")
         assert facts is not None
         assert facts.refusal == "exceeded quota"
