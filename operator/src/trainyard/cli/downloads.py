@@ -50,13 +50,14 @@ class Downloaded:
     ----------
     fetched, kept
         Files that were fetched, and that were there already; all of them verified.
-    damaged
-        One sentence for each file that the store does not have as the model states it.
+    damaged, missing
+        One sentence for each file that is not what the model states, or not in the store.
     """
 
     fetched: tuple[WantedFile, ...]
     kept: tuple[WantedFile, ...]
-    damaged: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class Progress(Protocol):
@@ -137,19 +138,28 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder):
         kept = tuple(file for file in files if _is_there(folder / file.name, file, overwrite))
-        missing = [file for file in files if file not in kept]
-        progress.begin(missing)
+        wanted = [file for file in files if file not in kept]
+        progress.begin(wanted)
         for file in kept:
             progress.kept(file)
-        fetched, damaged = [], []
-        for file in missing:
-            sentence = _fetch(store, file, folder / file.name, progress.advance)
+        fetched, damaged, missing = [], [], []
+        for file in wanted:
+            try:
+                sentence = _fetch(store, file, folder / file.name, progress.advance)
+            except BucketNotFound:
+                raise
+            except ObjectNotFound:
+                missing.append(
+                    f"{file.uri} is not in the store: expected SHA-256 {file.sha256}, found "
+                    f"nothing, and {folder / file.name} was not written"
+                )
+                continue
             if sentence is None:
                 fetched.append(file)
                 progress.done(file)
             else:
                 damaged.append(sentence)
-    return Downloaded(tuple(fetched), kept, tuple(damaged))
+    return Downloaded(tuple(fetched), kept, tuple(damaged), tuple(missing))
 
 
 def _is_there(path: Path, file: WantedFile, overwrite: bool) -> bool:
@@ -179,7 +189,7 @@ def _digest(path: Path) -> str:
 def _fetch(
     store: Store, file: WantedFile, path: Path, advance: Callable[[WantedFile, int], None]
 ) -> str | None:
-    """Fetch one file; a sentence if the store does not have what is wanted."""
+    """Fetch one file; a sentence if it is not what is wanted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + PART)
     digest, size = hashlib.sha256(), 0
@@ -201,13 +211,6 @@ def _fetch(
                 f"damaged or changed in the store, and {path} was not written"
             )
         part.replace(path)
-    except BucketNotFound:
-        raise
-    except ObjectNotFound:
-        return (
-            f"{file.uri} does not exist in the store any more: expected SHA-256 {file.sha256}, "
-            f"found nothing, and {path} was not written"
-        )
     finally:
         part.unlink(missing_ok=True)
     return None

@@ -25,7 +25,6 @@ from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.errors import Forbidden
 from trainyard.cluster.resources import CONFIG_MAP, SECRET
 from trainyard.stores import Credentials, Store, open_store
-from trainyard.stores.errors import AccessDenied
 
 _OF_A_MACHINE = ("container-role", "iam-role")
 """Sources that ask a metadata service on the network: a laptop has none, and waits for it."""
@@ -45,10 +44,11 @@ class StoreAccess:
     endpoint_from: str
     keys_from: str
 
-    def explain(self, error: AccessDenied) -> CommandError:
-        """A refusal of the store, with what it was asked with."""
+    def explain(self, problem: object) -> CommandError:
+        """What the store refused or did not have, with what it was asked with."""
         return CommandError(
-            f"{error}; the keys came from {self.keys_from}, the endpoint from {self.endpoint_from}"
+            f"{problem}; the endpoint came from {self.endpoint_from}, the keys from "
+            f"{self.keys_from}"
         )
 
 

@@ -15,7 +15,7 @@ from trainyard.cli.output import Format, note, print_objects, print_table
 from trainyard.cli.progress import shown_progress
 from trainyard.cli.store_access import find_store
 from trainyard.decide.display import size
-from trainyard.stores.errors import AccessDenied
+from trainyard.stores.errors import AccessDenied, BucketNotFound, StoreUnavailable
 
 
 @click.group()
@@ -28,19 +28,19 @@ def models() -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(Format),
-    default=Format.TABLE,
+    type=click.Choice([str(format_) for format_ in Format]),
+    default=str(Format.TABLE),
     show_default=True,
     help="How to print them.",
 )
 @options.cluster_options
-def list_(all_namespaces: bool, output: Format) -> None:
+def list_(all_namespaces: bool, output: str) -> None:
     """List finished models."""
     cluster = options.connection()
     namespace = None if all_namespaces else cluster.namespace
     found = catalogue.list_models(cluster.api, namespace)
-    if output is not Format.TABLE:
-        print_objects(found.raw, output)
+    if output != Format.TABLE:
+        print_objects(found.raw, Format(output))
         return
     now = datetime.now(UTC)
     rows = [catalogue.row(model, now) for model in found.models]
@@ -87,9 +87,12 @@ def download(name: str, out: Path | None, overwrite: bool) -> None:
     try:
         with shown_progress() as progress:
             done = download_files(access.store, files, folder, progress, overwrite=overwrite)
-    except AccessDenied as error:
+    except (AccessDenied, BucketNotFound, StoreUnavailable) as error:
         raise access.explain(error) from None
+    sentences = "\n".join((*done.damaged, *done.missing))
+    if done.missing:
+        raise access.explain(sentences)
     if done.damaged:
-        raise CommandError("\n".join(done.damaged))
+        raise CommandError(sentences)
     total = size(sum(file.size_bytes for file in files))
     click.echo(f"{model.key}: {len(files)} files, {total}, verified, in {folder}")
