@@ -18,7 +18,7 @@ from trainyard.cluster.errors import (
     Unavailable,
     translate,
 )
-from trainyard.cluster.resources import CONFIG_MAP, JOB, NODE, PROCESS, SECRET
+from trainyard.cluster.resources import CONFIG_MAP, JOB, NODE, POD, PROCESS, SECRET
 
 ERRORS: dict[str, tuple[int, str, type[ApiError]]] = {
     "a stale version": (409, "Conflict", Conflict),
@@ -119,6 +119,27 @@ def test_delete_names_a_propagation_policy_and_the_object_that_was_read() -> Non
     assert body is not None
     assert body["propagationPolicy"] == "Background"
     assert body["preconditions"] == {"uid": made["metadata"]["uid"], "resourceVersion": "101"}
+
+
+def test_delete_asks_for_the_pods_own_grace_unless_told_otherwise(
+    api: ApiServer, fake: FakeApi
+) -> None:
+    path = "/api/v1/namespaces/demo/pods/x"
+    for grace in (None, 0):
+        uid = fake.put(path, {})["metadata"]["uid"]
+        api.delete(POD, "x", "demo", uid=uid, grace_period_seconds=grace)
+        body = fake.requests[-1][2]
+        assert body is not None
+        assert body.get("gracePeriodSeconds") == grace
+        assert ("gracePeriodSeconds" in body) is (grace is not None)
+
+
+def test_list_selects_by_field_on_the_server(api: ApiServer, fake: FakeApi) -> None:
+    for name in ("a", "b"):
+        fake.put(f"/api/v1/namespaces/demo/pods/{name}", {"spec": {"nodeName": f"gpu-{name}"}})
+    (found,) = api.list(POD, "demo", field_selector="spec.nodeName=gpu-b").items
+    assert found["metadata"]["name"] == "b"
+    assert fake.requests[-1][1].endswith("fieldSelector=spec.nodeName%3Dgpu-b")
 
 
 def test_patch_with_a_stale_version_is_a_conflict() -> None:

@@ -189,3 +189,18 @@ def test_config_map_of_the_first_attempt_stays_with_the_process_and_a_later_one_
     (later,) = objects.owned(bundle.config_map, job)["metadata"]["ownerReferences"]
     assert (later["kind"], later["uid"], later["controller"]) == ("Job", "job-uid", True)
     assert "ownerReferences" not in bundle.config_map["metadata"]
+
+
+def test_only_what_trains_is_kept_until_its_end_is_on_record() -> None:
+    kept = {
+        name: bundle.job["spec"]["template"]["metadata"].get("finalizers")
+        for name, bundle in BUNDLES.items()
+    }
+    finalizers = ["trainyard.dev/evidence"]
+    assert kept == {"training-cpu": finalizers, "training-gpu": finalizers, "snapshot": None}
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_container_without_last_words_leaves_the_end_of_its_log(name: str) -> None:
+    (container,) = BUNDLES[name].job["spec"]["template"]["spec"]["containers"]
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"

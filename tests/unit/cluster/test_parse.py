@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,6 +52,99 @@ def pod(status: Any = None, **spec: Any) -> PodFacts:
 
 def container(**state: Any) -> dict[str, Any]:
     return {"phase": "Running", "containerStatuses": [{"name": "trainer", "state": state}]}
+
+
+DELETED = "2026-11-23T12:00:00Z"
+EXITED = {"exitCode": 0, "reason": "Completed"}
+UNKNOWN = {"exitCode": 137, "reason": "ContainerStatusUnknown"}
+
+
+def one(state: Any, **more: Any) -> dict[str, Any]:
+    """The status of a container that ran."""
+    return {"name": "trainer", "containerID": "containerd://1", "state": state, **more}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A pod as the API server shows it, and whether it is known to be over."""
+
+    over: bool
+    phase: str = "Failed"
+    containers: tuple[dict[str, Any], ...] = ()
+    disruptions: tuple[str, ...] = ()
+    bound: bool = True
+    deleted: bool = False
+    status: dict[str, Any] = field(default_factory=dict)
+
+
+EVIDENCE: dict[str, Evidence] = {
+    "succeeded, its container ended": Evidence(True, "Succeeded", (one({"terminated": EXITED}),)),
+    "failed, its container ended": Evidence(True, containers=(one({"terminated": EXITED}),)),
+    "failed, its container killed for memory": Evidence(
+        True, containers=(one({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),)
+    ),
+    "failed after a reboot, in its kubelet's words": Evidence(
+        True, containers=(one({"terminated": {"exitCode": 255, "reason": "Unknown"}}),)
+    ),
+    "refused by its kubelet before any container": Evidence(True),
+    "ended while its image was missing": Evidence(
+        True,
+        containers=({"name": "trainer", "state": {"waiting": {"reason": "ErrImagePull"}}},),
+    ),
+    "deleted while its image was missing: the kubelet looks for what never was": Evidence(
+        True, containers=({"name": "trainer", "started": False, "state": {"terminated": UNKNOWN}},)
+    ),
+    "evicted, its container ended": Evidence(
+        True,
+        containers=(one({"terminated": EXITED}),),
+        disruptions=("EvictionByEvictionAPI",),
+    ),
+    "never bound and deleted": Evidence(True, "Pending", bound=False, deleted=True),
+    "never bound and failed": Evidence(True, bound=False),
+    "never bound and wanted": Evidence(False, "Pending", bound=False),
+    "bound and not started": Evidence(False, "Pending"),
+    "bound, deleted and not reported": Evidence(False, "Pending", deleted=True),
+    "running": Evidence(False, "Running", (one({"running": {}}),)),
+    "running and deleted by force": Evidence(
+        False, "Running", (one({"running": {}}),), deleted=True
+    ),
+    "its kubelet is lost": Evidence(False, "Unknown", (one({"running": {}}),)),
+    "its container ended, its phase not yet": Evidence(
+        False, "Running", (one({"terminated": EXITED}),)
+    ),
+    "failed by another while its container runs": Evidence(
+        False, containers=(one({"running": {}}),)
+    ),
+    "one of two containers runs": Evidence(
+        False, containers=(one({"terminated": EXITED}), one({"running": {}}))
+    ),
+    "somebody debugs it with a container of his own": Evidence(
+        False,
+        containers=(one({"terminated": EXITED}),),
+        status={"ephemeralContainerStatuses": [one({"running": {}})]},
+    ),
+    "a first container still runs": Evidence(
+        False, status={"initContainerStatuses": [one({"running": {}})]}
+    ),
+    "its kubelet cannot find what ran": Evidence(False, containers=(one({"terminated": UNKNOWN}),)),
+    "its kubelet could not find what ran, and waits": Evidence(
+        False,
+        containers=({"state": {"waiting": {}}, "lastState": {"terminated": UNKNOWN}},),
+    ),
+    "its kubelet could not find what ran, and gave up": Evidence(
+        False,
+        containers=({"state": {"terminated": UNKNOWN}, "lastState": {"terminated": UNKNOWN}},),
+    ),
+    "started, never seen again": Evidence(
+        False, containers=({"started": True, "state": {"terminated": UNKNOWN}},)
+    ),
+    "failed by the garbage collector of a node that is gone": Evidence(
+        False, disruptions=("DeletionByPodGC",), deleted=True
+    ),
+    "failed by the garbage collector, its container ended": Evidence(
+        False, containers=(one({"terminated": EXITED}),), disruptions=("DeletionByPodGC",)
+    ),
+}
 
 
 class TestJob:
@@ -109,6 +204,7 @@ class TestPod:
             job_uid="job-uid",
             phase="Pending",
             target_node="gpu-1",
+            ended=True,
         )
 
     def test_that_the_scheduler_does_not_place_says_why(self) -> None:
@@ -130,18 +226,52 @@ class TestPod:
         made = pod(container(terminated={"exitCode": 65, "message": text}))
         assert made.last_words == LastWords(reason="BadData", message="a.txt:3: NaN")
 
+    @pytest.mark.parametrize("case", EVIDENCE.values(), ids=EVIDENCE)
+    def test_evidence(self, case: Evidence) -> None:
+        meta = {**POD["metadata"], "deletionTimestamp": DELETED if case.deleted else None}
+        status = {
+            "phase": case.phase,
+            "containerStatuses": list(case.containers),
+            "conditions": [
+                {"type": "DisruptionTarget", "status": "True", "reason": item}
+                for item in case.disruptions
+            ],
+            **case.status,
+        }
+        spec = {"nodeName": "gpu-1"} if case.bound else {}
+        made = parse.pod({"metadata": meta, "spec": spec, "status": status})
+        assert made.over is case.over
+
+    def test_that_is_being_deleted_says_when_it_should_be_gone(self) -> None:
+        meta = {**POD["metadata"], "deletionTimestamp": DELETED}
+        made = parse.pod({"metadata": meta, "spec": {}})
+        assert made.deletion_time == datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
     @pytest.mark.parametrize(
-        ("phase", "over"),
+        ("finalizers", "kept"),
         [
-            ("Pending", False),
-            ("Running", False),
-            ("Unknown", False),
-            ("Succeeded", True),
-            ("Failed", True),
+            (None, False),
+            ([], False),
+            (["batch.kubernetes.io/job-tracking"], False),
+            (["batch.kubernetes.io/job-tracking", "trainyard.dev/evidence"], True),
         ],
     )
-    def test_is_over_by_its_phase(self, phase: str, over: bool) -> None:
-        assert pod({"phase": phase}).over is over
+    def test_is_kept_by_our_finalizer_alone(self, finalizers: Any, kept: bool) -> None:
+        meta = {**POD["metadata"], "finalizers": finalizers}
+        assert parse.pod({"metadata": meta, "spec": {}}).kept is kept
+
+    def test_that_is_disrupted_says_by_whom(self) -> None:
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+        }
+        assert pod({"conditions": [condition]}).disruption == "EvictionByEvictionAPI"
+        assert pod({"conditions": [{**condition, "status": "False"}]}).disruption == ""
+
+    def test_that_left_no_last_words_leaves_the_end_of_its_log(self) -> None:
+        made = pod(container(terminated={"exitCode": 1, "message": "Traceback\nValueError: x"}))
+        assert (made.last_words, made.log_tail) == (None, "Traceback\nValueError: x")
 
     def test_without_our_annotation_counts_for_the_node_it_is_bound_to(self) -> None:
         bare = {**POD, "metadata": {**POD["metadata"], "annotations": None}}
@@ -194,13 +324,24 @@ class TestNode:
         meta = {**self.RAW["metadata"], "labels": {"trainyard.dev/target": value}}
         assert not parse.node({**self.RAW, "metadata": meta}).enabled
 
+    def test_carries_the_word_of_an_administrator(self) -> None:
+        annotated = {**self.RAW["metadata"], "annotations": {"trainyard.dev/release": "lease-uid"}}
+        assert parse.node({**self.RAW, "metadata": annotated}).release == "lease-uid"
+        assert parse.node(self.RAW).release == ""
+
+    @pytest.mark.parametrize("effect", ["NoExecute", "NoSchedule"])
+    def test_that_is_off_is_tainted_as_such(self, effect: str) -> None:
+        taint = {"key": "node.kubernetes.io/out-of-service", "effect": effect}
+        assert parse.node({**self.RAW, "spec": {"taints": [taint]}}).out_of_service
+        assert not parse.node(self.RAW).out_of_service
+
     def test_that_just_joined_has_nothing(self) -> None:
         made = parse.node({"metadata": {"name": "new", "uid": "n"}})
         assert (made.ready, made.enabled, made.allocatable) == (False, False, {})
 
 
-def test_lease_says_who_holds_which_node() -> None:
-    raw = {
+def test_lease_says_who_holds_which_boot_of_which_machine() -> None:
+    raw: dict[str, Any] = {
         "metadata": {
             "name": "node-1",
             "uid": "l",
@@ -208,13 +349,30 @@ def test_lease_says_who_holds_which_node() -> None:
             "annotations": {
                 "trainyard.dev/target-node": "gpu-1",
                 "trainyard.dev/holder": "demo/digits",
+                "trainyard.dev/node-uid": "n",
+                "trainyard.dev/system-uuid": "s",
+                "trainyard.dev/boot-id": "b",
+                "trainyard.dev/seen-pod": "p",
+                "trainyard.dev/quarantined": "nobody knows",
             },
         },
         "spec": {"holderIdentity": "job-uid"},
     }
-    assert parse.lease(raw) == LeaseFacts("node-1", "l", "4", "gpu-1", "job-uid", "demo/digits")
-    bare = parse.lease({**raw, "spec": None, "metadata": {**raw["metadata"], "annotations": None}})  # type: ignore[dict-item]
-    assert (bare.holder_job_uid, bare.holder, bare.node) == ("", "", "")
+    assert parse.lease(raw) == LeaseFacts(
+        name="node-1",
+        uid="l",
+        resource_version="4",
+        node="gpu-1",
+        holder_job_uid="job-uid",
+        holder="demo/digits",
+        node_uid="n",
+        system_uuid="s",
+        boot_id="b",
+        seen="p",
+        quarantined="nobody knows",
+    )
+    bare = parse.lease({**raw, "spec": None, "metadata": {**raw["metadata"], "annotations": None}})
+    assert bare == LeaseFacts("node-1", "l", "4", "", "", "")
 
 
 class TestTyped:
