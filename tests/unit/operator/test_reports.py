@@ -7,7 +7,7 @@ from trainyard.operator.reports import ReportStore
 
 
 def test_newest_report_replaces_the_one_before() -> None:
-    store = ReportStore()
+    store = ReportStore(lambda: NOW)
     store.put(report(10).report, NOW)
     store.put(report(20).report, after(5))
     found = store.get(UID)
@@ -16,7 +16,7 @@ def test_newest_report_replaces_the_one_before() -> None:
 
 
 def test_reports_are_kept_apart_and_forgotten_one_by_one() -> None:
-    store = ReportStore()
+    store = ReportStore(lambda: NOW)
     store.put(report(10).report, NOW)
     store.put(report(20, uid="another").report, NOW)
     store.forget(UID)

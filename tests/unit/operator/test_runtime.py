@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from aiohttp import ClientSession
 from tests.unit.builders import process
 from tests.unit.cluster.fake_api import Answer, FakeApi, serving
 from trainyard.cluster.resources import JOB, PROCESS
-from trainyard.operator.runtime import STALLED_AFTER_SECONDS, Runtime, StartError, utc_now
+from trainyard.operator.runtime import Runtime, StartError
 from trainyard.operator.settings import Settings, parse_settings
 
 PROCESSES = "/apis/trainyard.dev/v1alpha1/namespaces"
@@ -27,7 +26,9 @@ def free_port() -> int:
 
 
 def settings(**more: Any) -> Settings:
-    made = parse_settings("store: {bucket: models}\ntrainer: {image: x}\n")
+    made = parse_settings(
+        "{store: {bucket: models}, trainer: {image: x}, leaderElection: {enabled: false}}"
+    )
     progress = made.progress.model_copy(update={"port": free_port()})
     return made.model_copy(update={"progress": progress, "health_port": free_port(), **more})
 
@@ -57,22 +58,8 @@ def test_it_is_ready_when_everything_was_listed_and_the_watches_run() -> None:
             assert (await get(port, "/readyz"))[0] == 503
             await runtime._first_sync()
             assert (await get(port, "/readyz"))[0] == 503
-            runtime._kopf_ready.set()
+            runtime._health.watches_ready()
             assert await get(port, "/readyz") == (200, "ok\n")
-
-    run(FakeApi(), body)
-
-
-def test_it_is_unhealthy_when_no_resync_ends_in_time() -> None:
-    async def body(runtime: Runtime, made: Settings) -> None:
-        limit = made.resync_seconds + STALLED_AFTER_SECONDS
-        async with runtime._web():
-            runtime._last_sync = utc_now() - timedelta(seconds=limit - 10)
-            assert (await get(made.health_port, "/healthz"))[0] == 200
-            runtime._last_sync = utc_now() - timedelta(seconds=limit + 10)
-            status, text = await get(made.health_port, "/healthz")
-            assert status == 503
-            assert text.startswith("no resync since 20")
 
     run(FakeApi(), body)
 
@@ -100,7 +87,7 @@ def test_missing_crd_stops_the_start_with_the_remedy() -> None:
 def test_api_server_that_is_not_up_yet_is_waited_for() -> None:
     async def body(runtime: Runtime, made: Settings) -> None:
         await runtime._first_sync()
-        assert runtime._last_sync is not None
+        assert runtime._health._synced is not None
 
     run(FakeApi(answers=[Answer(503, b"{}")]), body)
 
@@ -142,11 +129,11 @@ def test_objects_of_other_namespaces_are_not_served_but_their_jobs_hold_nodes() 
 def test_event_of_a_watch_is_in_the_cache_and_wakes_what_it_concerns() -> None:
     async def body(runtime: Runtime, made: Settings) -> None:
         raw = process().to_wire()
-        await asyncio.to_thread(runtime.on_event, PROCESS, "ADDED", raw)
+        await asyncio.to_thread(runtime._feed.event, PROCESS, "ADDED", raw)
         await asyncio.sleep(0)
         assert runtime._cache.get(PROCESS, "demo/digits") == raw
         assert len(runtime._queue) == 1
-        await asyncio.to_thread(runtime.on_event, PROCESS, "DELETED", raw)
+        await asyncio.to_thread(runtime._feed.event, PROCESS, "DELETED", raw)
         assert runtime._cache.all(PROCESS) == []
 
     run(FakeApi(), body)

@@ -2,7 +2,8 @@
 
 `POST /v1/progress` takes a ProgressReport as JSON, with a projected token of our audience. A
 report is believed only about the object that the pod was made for. Whatever is wrong with a
-report, the run goes on: the answer says why, and the report is dropped.
+report, the run goes on: the answer says why, and the report is dropped. An operator that stands by
+answers 503 and closes the connection, so that the next report may reach the leader.
 """
 
 from __future__ import annotations
@@ -48,13 +49,27 @@ class Subject:
 
 
 class ProgressService:
-    """Authenticates reports and hands them on."""
+    """Authenticates reports and hands them on.
 
-    def __init__(self, api: ApiServer, cache: Cache, sink: Sink, max_body_bytes: int) -> None:
+    Parameters
+    ----------
+    accepting
+        Whether this operator decides, and so has a use for reports.
+    """
+
+    def __init__(
+        self,
+        api: ApiServer,
+        cache: Cache,
+        sink: Sink,
+        max_body_bytes: int,
+        accepting: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._api = api
         self._cache = cache
         self._sink = sink
         self._max_body_bytes = max_body_bytes
+        self._accepting = accepting
         self._reviewed: OrderedDict[str, tuple[float, Sender | None]] = OrderedDict()
 
     def application(self) -> web.Application:
@@ -64,6 +79,11 @@ class ProgressService:
         return application
 
     async def _progress(self, request: web.Request) -> web.Response:
+        if not self._accepting():
+            answer = _refuse(503, "this operator stands by, another one leads")
+            # Kept open, the connection would bring every report of the run here.
+            answer.force_close()
+            return answer
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             return _refuse(401, "a bearer token is required")

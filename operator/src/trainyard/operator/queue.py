@@ -73,6 +73,17 @@ class WorkQueue(Generic[K]):
             if not failed:
                 self.add(key)
 
+    def clear(self) -> None:
+        """Forget every key that is not being worked on, and every timer and failure."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for forgotten in (self._timers, self._failures):
+            forgotten.clear()
+        self._again.clear()
+        self._waiting.clear()
+        while not self._ready.empty():
+            self._ready.get_nowait()
+
     def __len__(self) -> int:
         return len(self._waiting) + len(self._busy)
 

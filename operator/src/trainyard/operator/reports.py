@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from trainyard.api.report import ProgressReport
@@ -10,11 +11,24 @@ from trainyard.decide.facts import ReceivedReport
 
 
 class ReportStore:
-    """Reports by the UID of the TrainingProcess or Dataset."""
+    """Reports by the UID of the TrainingProcess or Dataset.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock
+        The time, with its zone.
+
+    Attributes
+    ----------
+    listening_since
+        Since when reports have been received; that none came before says nothing about a run.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
         self._lock = threading.Lock()
         self._reports: dict[str, ReceivedReport] = {}
+        self._clock = clock
+        self.listening_since: datetime = clock()
 
     def put(self, report: ProgressReport, now: datetime) -> None:
         """Keep a report; it replaces the one before."""
@@ -30,3 +44,17 @@ class ReportStore:
         """Drop the report of an object that is finished or gone."""
         with self._lock:
             self._reports.pop(uid, None)
+
+    def retain(self, uids: Collection[str]) -> None:
+        """Drop the reports of all objects but these."""
+        with self._lock:
+            self._reports = {uid: kept for uid, kept in self._reports.items() if uid in uids}
+
+    def listen_anew(self) -> None:
+        """Forget all: until now reports went to another operator."""
+        with self._lock:
+            self._reports = {}
+            self.listening_since = self._clock()
+
+    def __len__(self) -> int:
+        return len(self._reports)

@@ -1,4 +1,8 @@
-"""The running operator: watches, resync, workers, the progress service, health."""
+"""The running operator: watches, resync, the lead, workers, the progress service, health.
+
+Watches and resyncs fill the cache, whether this operator leads or stands by. Only who leads puts
+keys into the queue and works on them; see `trainyard.operator.leader`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,17 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeVar
 
 import kopf
 from aiohttp import web
 
-from trainyard.api.meta import Json
 from trainyard.api.report import ProgressReport
-from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.apply import Applier
 from trainyard.cluster.artefacts import ArtefactReader
@@ -25,10 +28,12 @@ from trainyard.cluster.cache import Cache
 from trainyard.cluster.errors import ApiError, Conflict, NotFound
 from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock
-from trainyard.cluster.names import OURS_SELECTOR
-from trainyard.cluster.resources import JOB, OWN_KINDS, POD, WATCHED, ResourceType
 from trainyard.operator import handlers
-from trainyard.operator.keys import NODE_LOCK, Key, affected
+from trainyard.operator.feed import Feed
+from trainyard.operator.health import Health, HealthService
+from trainyard.operator.keys import Key
+from trainyard.operator.leader import Elector
+from trainyard.operator.metrics import Metrics
 from trainyard.operator.progress_server import ProgressService
 from trainyard.operator.queue import WorkQueue
 from trainyard.operator.reconciler import Reconciler
@@ -41,8 +46,10 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-STALLED_AFTER_SECONDS = 120.0
-"""Without a finished resync or pass for this long beyond its due time, health turns bad."""
+LOOK_AT_LOCKS_SECONDS = 30.0
+"""Every so often the quarantined nodes are counted for the metrics: locks are not watched."""
+LEAD_AGAIN_SECONDS = 1.0
+LATE_RENEWAL_SECONDS = 0.1
 
 
 class StartError(RuntimeError):
@@ -62,13 +69,33 @@ class Runtime:
         self._api = api
         self._cache = Cache()
         self._queue: WorkQueue[Key] = WorkQueue()
-        self._reports = ReportStore()
+        self._reports = ReportStore(utc_now)
+        self._health = Health(settings.resync_seconds, time.monotonic)
+        self._metrics = Metrics(self._cache, self._queue.__len__, self._may_decide)
         self._pool = ThreadPoolExecutor(settings.workers + 2, thread_name_prefix="reconcile")
-        self._last_sync: datetime | None = None
         self._kopf_ready = asyncio.Event()
         self._stop = asyncio.Event()
+        self._elector: Elector | None = None
+        if settings.leader_election.enabled:
+            # Unlike any other process's, also the one that this pod had before a restart.
+            identity = f"{instance}_{uuid.uuid4()}"
+            self._elector = Elector(api, settings.leader_election, identity, self._on_lead)
+        self._lead_changed = asyncio.Event()
+        self._queueing = self._elector is None
+        self._deciding = asyncio.Event()
+        if self._elector is None:
+            self._deciding.set()
         lock = NodeLock(api)
-        self._lock = lock
+        self._feed = Feed(
+            api,
+            lock,
+            self._cache,
+            self._health,
+            self._metrics,
+            self._reports,
+            settings.namespaces,
+            self._wake,
+        )
         gatherer = Gatherer(
             api,
             self._cache,
@@ -76,6 +103,7 @@ class Runtime:
             ArtefactReader(open_store(settings.store.location)),
             self._reports.get,
             decision_settings(settings),
+            lambda: self._reports.listening_since,
         )
         applier = Applier(api, self._cache, lock, pod_settings(settings), instance)
         self._reconciler = Reconciler(gatherer, applier, lock, self._cache, utc_now, self._wake)
@@ -88,25 +116,33 @@ class Runtime:
         StartError
             If a resource type is not installed or may not be listed.
         """
-        loop = asyncio.get_running_loop()
-        self._loop = loop
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._loop = asyncio.get_running_loop()
+        self._take_signals()
         async with self._web():
             # Nothing is decided before everything was listed once: a partial queue would pick
             # the wrong winner.
             await self._first_sync()
+            # All before kopf: it ends every task that was made after it began.
             parts: list[asyncio.Task[None]] = [
-                asyncio.create_task(self._watch(), name="watch"),
+                asyncio.create_task(self._signals_again(), name="signals"),
                 asyncio.create_task(self._resync(), name="resync"),
+                asyncio.create_task(self._look_at_locks(), name="locks"),
+                asyncio.create_task(self._lead(), name="lead"),
                 *(
-                    asyncio.create_task(self._work(), name=f"worker-{number}")
+                    asyncio.create_task(self._work(number), name=f"worker-{number}")
                     for number in range(self._settings.workers)
                 ),
+                asyncio.create_task(self._watch(), name="watch"),
             ]
+            if self._elector is not None:
+                self._elector.start()
             stop = asyncio.create_task(self._stop.wait(), name="stop")
             done, _ = await asyncio.wait([*parts, stop], return_when=asyncio.FIRST_COMPLETED)
             self._stop.set()
+            self._stand_by()
+            if self._elector is not None:
+                # At once: safety does not wait for passes in flight, and neither does the next.
+                await asyncio.to_thread(self._elector.stop)
             for task in parts:
                 task.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
@@ -114,18 +150,6 @@ class Runtime:
             for task in parts:
                 if task in done:
                     task.result()
-
-    def on_event(self, type_: ResourceType, kind: str | None, raw: Json) -> None:
-        """Take over one event of a watch; called from kopf's threads."""
-        if not self._served(type_, raw):
-            return
-        if kind == "DELETED":
-            self._cache.drop(type_, raw)
-            self._reports.forget(str(parse.metadata(raw).get("uid")))
-        else:
-            self._cache.put(type_, raw)
-        keys = affected(type_, raw, self._cache)
-        self._wake(keys)
 
     def _wake(self, keys: set[Key]) -> None:
         """Work on keys soon; safe from any thread."""
@@ -136,30 +160,71 @@ class Runtime:
         self._queue.add(key)
 
     def _add(self, keys: set[Key]) -> None:
+        if not self._queueing:
+            # A standby: whoever leads works on it, and a new leader works on everything.
+            return
         for key in keys:
             self._queue.add(key)
 
-    def _served(self, type_: ResourceType, raw: Json) -> bool:
-        """Whether the object is in a namespace that this operator serves.
+    def _on_lead(self, _: bool) -> None:
+        """The lead was won or lost; called from the elector's thread."""
+        with contextlib.suppress(RuntimeError):  # The loop has ended; so has the lead.
+            self._loop.call_soon_threadsafe(self._lead_changed.set)
 
-        Jobs and pods of all namespaces count: they may hold a node.
-        """
-        namespaces = self._settings.namespaces
-        if not namespaces or type_ not in OWN_KINDS:
-            return True
-        return parse.metadata(raw).get("namespace") in namespaces
+    def _leads(self) -> bool:
+        return self._elector is None or self._elector.leading
+
+    def _may_decide(self) -> bool:
+        return self._deciding.is_set() and self._leads()
+
+    def _stand_by(self) -> None:
+        """Decide nothing any more; passes in flight end by themselves."""
+        self._queueing = False
+        self._deciding.clear()
+        self._queue.clear()
+
+    async def _lead(self) -> None:
+        """Begin to decide when the lead is won, stop when it is lost."""
+        while True:
+            await self._lead_changed.wait()
+            self._lead_changed.clear()
+            self._stand_by()
+            if not self._leads():
+                continue
+            self._reports.listen_anew()
+            # From now on no event is lost; what is decided first is decided from fresh LISTs.
+            self._queueing = True
+            try:
+                await self._sync()
+            except ApiError as error:
+                log.warning("leading, but nothing can be listed yet: %s", error)
+                await asyncio.sleep(LEAD_AGAIN_SECONDS)
+                self._lead_changed.set()
+            else:
+                self._deciding.set()
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+
+    async def _signals_again(self) -> None:
+        """Take the signals back from kopf, which needs seconds to end: first goes the lead."""
+        await self._kopf_ready.wait()
+        self._health.watches_ready()
+        self._take_signals()
+        await self._stop.wait()
 
     async def _watch(self) -> None:
+        self._health.watches_started()
         await kopf.operator(
-            registry=handlers.registry(self.on_event),
+            registry=handlers.registry(self._feed.event),
             settings=handlers.settings(),
             standalone=True,
             clusterwide=True,
             ready_flag=self._kopf_ready,
             stop_flag=self._stop,
         )
-        # kopf takes over the signals of the main thread, so SIGTERM ends it first. Whatever else
-        # ends it is raised by it.
+        # A signal before it was ready ends it first. Whatever else ends it is raised by it.
         self._stop.set()
 
     async def _first_sync(self) -> None:
@@ -189,38 +254,45 @@ class Runtime:
                 log.warning("resync failed and is tried again: %s", error)
 
     async def _sync(self) -> None:
-        for type_ in WATCHED:
-            selector = OURS_SELECTOR if type_ in (JOB, POD) else None
-            listing = await self._in_thread(partial(self._api.list, type_, label_selector=selector))
-            items = [raw for raw in listing.items if self._served(type_, raw)]
-            self._cache.replace(type_, items, listing.version)
-        for type_ in WATCHED:
-            for raw in self._cache.all(type_):
-                self._add(affected(type_, raw, self._cache))
-        for lease in await self._in_thread(self._lock.all):
-            self._queue.add(Key(NODE_LOCK, lease.node))
-        self._last_sync = utc_now()
+        await self._in_thread(self._feed.sync, utc_now)
 
-    async def _work(self) -> None:
+    async def _look_at_locks(self) -> None:
         while True:
+            await asyncio.sleep(LOOK_AT_LOCKS_SECONDS)
+            with contextlib.suppress(ApiError):  # The number stays what it was.
+                await self._in_thread(self._feed.count_locks)
+
+    async def _work(self, number: int) -> None:
+        while True:
+            await self._deciding.wait()
             key = await self._queue.get()
-            failed = False
+            if not self._may_decide():
+                # The lead was lost, or its renewal is late: the key stays until that is known.
+                self._queue.done(key)
+                if self._deciding.is_set():
+                    self._queue.add(key)
+                    await asyncio.sleep(LATE_RENEWAL_SECONDS)
+                continue
+            begun, failure = time.monotonic(), None
+            self._health.pass_begun(number, f"{key.kind} {key.key}")
             try:
                 again = await self._in_thread(self._reconciler.reconcile, key)
                 if again is not None:
                     self._queue.add_after(key, again)
             except Conflict as error:
                 log.debug("%s %s: %s", key.kind, key.key, error)
-                failed = True
+                failure = "conflict"
             except ApiError as error:
                 log.warning("%s %s: %s", key.kind, key.key, error)
-                failed = True
+                failure = "api"
             except Exception:
                 # One object must not stop the others; it is tried again, later each time.
                 log.exception("%s %s: the pass failed", key.kind, key.key)
-                failed = True
+                failure = "other"
             finally:
-                self._queue.done(key, failed=failed)
+                self._health.pass_over(number)
+                self._metrics.pass_over(key.kind, time.monotonic() - begun, failure)
+                self._queue.done(key, failed=failure is not None)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await self._loop.run_in_executor(self._pool, function, *arguments)
@@ -233,14 +305,13 @@ class Runtime:
             self._cache,
             self._on_report,
             self._settings.progress.max_body_bytes,
+            self._leads,
         )
-        health = web.Application()
-        health.router.add_get("/healthz", self._healthz)
-        health.router.add_get("/readyz", self._readyz)
+        health = HealthService(self._health, self._metrics)
         runners = []
         for application, port in (
             (service.application(), self._settings.progress.port),
-            (health, self._settings.health_port),
+            (health.application(), self._settings.health_port),
         ):
             runner = web.AppRunner(application, access_log=None)
             await runner.setup()
@@ -254,15 +325,3 @@ class Runtime:
         finally:
             for runner in runners:
                 await runner.cleanup()
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        last = self._last_sync
-        limit = self._settings.resync_seconds + STALLED_AFTER_SECONDS
-        if last is not None and (utc_now() - last).total_seconds() > limit:
-            return web.Response(status=503, text=f"no resync since {last.isoformat()}\n")
-        return web.Response(text="ok\n")
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        if self._last_sync is None or not self._kopf_ready.is_set():
-            return web.Response(status=503, text="the caches are not filled yet\n")
-        return web.Response(text="ok\n")

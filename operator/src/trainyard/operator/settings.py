@@ -17,6 +17,7 @@ DEFAULT_PATH = Path("/etc/trainyard/settings.yaml")
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod finds the namespace that it runs in."""
 DEFAULT_NAMESPACE = "trainyard-system"
+LONGEST_LEASE_SECONDS = 3600
 
 
 class SettingsError(ValueError):
@@ -96,11 +97,11 @@ class LeaderElectionSettings(StrictModel):
         StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"),
     ] = "trainyard-leader"
     """Name of the leader's Lease."""
-    lease_seconds: Annotated[int, Field(ge=1, le=3600)] = 15
+    lease_seconds: Annotated[int, Field(ge=1, le=LONGEST_LEASE_SECONDS)] = 15
     """For so long after its last renewal was seen a leader is believed to be there."""
-    renew_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    renew_seconds: Annotated[int, Field(ge=1, le=LONGEST_LEASE_SECONDS)] = 10
     """A leader that could not renew the Lease for so long stops leading."""
-    retry_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2
+    retry_seconds: Annotated[float, Field(ge=0.1, le=LONGEST_LEASE_SECONDS)] = 2
     """Time between two renewals, and between two looks of a standby."""
 
     @model_validator(mode="after")
