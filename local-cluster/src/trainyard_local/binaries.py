@@ -1,7 +1,7 @@
-"""The programs of the cluster: where they are, and how they are built when they are nowhere.
+"""The programs of the cluster: where they are, and how they are had when they are nowhere.
 
 Order: a folder that the user names (``TRAINYARD_BINARIES``, then ``KUBEBUILDER_ASSETS``), our
-cache, the build from the committed Go modules.
+cache, the official download, the build from the committed Go modules.
 """
 
 import os
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainyard_local import downloads, versions
 from trainyard_local.components import (
     MODULES,
     NAMES,
@@ -27,7 +28,10 @@ from trainyard_local.locks import exclusive
 from trainyard_local.paths import Cache, cache
 from trainyard_local.progress import Reporter, duration
 
-USER_FOLDERS = ("TRAINYARD_BINARIES", "KUBEBUILDER_ASSETS")
+OWN_FOLDER = "TRAINYARD_BINARIES"
+"""Environment variable that names a folder of ready programs for this cluster."""
+
+USER_FOLDERS = (OWN_FOLDER, "KUBEBUILDER_ASSETS")
 """Environment variables that name a folder of ready programs, the first winning."""
 
 BUILD_DISK_BYTES = 9 * 10**9
@@ -56,7 +60,7 @@ class Binaries:
 
 
 def obtain(names: Iterable[str] = NAMES, reporter: Reporter | None = None) -> Binaries:
-    """Find programs, and build those that are nowhere.
+    """Find programs, and download or else build those that are nowhere.
 
     Safe to interrupt and to repeat; a second caller waits for the first.
 
@@ -65,7 +69,7 @@ def obtain(names: Iterable[str] = NAMES, reporter: Reporter | None = None) -> Bi
     names : iterable of str
         Program names, of ``components.NAMES``.
     reporter : Reporter or None
-        Told what is built; None prints to standard error.
+        Told what is downloaded and built; None prints to standard error.
 
     Returns
     -------
@@ -75,7 +79,9 @@ def obtain(names: Iterable[str] = NAMES, reporter: Reporter | None = None) -> Bi
     Raises
     ------
     LocalClusterError
-        When a build fails, with the compiler's last line and where the whole log is.
+        When the folder of ``TRAINYARD_BINARIES`` does not exist or holds a program of a version
+        that does not fit, and when a build fails, with the compiler's last line and where the whole
+        log is.
     """
     reporter = reporter or Reporter()
     place = cache()
@@ -85,14 +91,17 @@ def obtain(names: Iterable[str] = NAMES, reporter: Reporter | None = None) -> Bi
             f"no program of the local cluster is called {', '.join(sorted(unknown))}; "
             f"there are {', '.join(sorted(NAMES))}"
         )
+    for complaint in complaints(wanted, os.environ):
+        reporter.say(complaint)
     found = find(wanted, place, os.environ)
     if wanted <= found.keys():
         return Binaries(found)
     with exclusive(place.locks / "binaries.lock", reporter.say):
         found = find(wanted, place, os.environ)
-        missing = wanted - found.keys()
-        if missing:
-            _build(missing, place, reporter)
+        if missing := wanted - found.keys():
+            if failed := downloads.fetch(_homes(place, missing), reporter):
+                reporter.say(f"{downloads.summary(failed)}: building instead")
+                _build(frozenset(failed), place, reporter)
             found = find(wanted, place, os.environ)
     return Binaries(found)
 
@@ -107,16 +116,42 @@ def expected(place: Cache, environment: Mapping[str, str]) -> Binaries:
     environment : Mapping
         Environment variables, for the folders that the user names.
     """
-    homes = {
-        binary.name: module_folder(place, module) / binary.name
-        for module in MODULES
-        for binary in module.binaries
-    }
+    homes = {name: folder / name for name, folder in _homes(place, NAMES).items()}
     return Binaries(homes | find(NAMES, place, environment))
 
 
+def complaints(names: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """Lines about what cannot be used in the folders that the user names.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Programs that are wanted.
+    environment : Mapping
+        Environment variables, for the folders that the user names.
+
+    Raises
+    ------
+    LocalClusterError
+        About ``TRAINYARD_BINARIES``: it is meant for this cluster and nothing else, so that what it
+        holds must fit. ``KUBEBUILDER_ASSETS`` may well be meant for something else.
+    """
+    said = []
+    for variable, folder in _user_folders(environment):
+        wrong = [] if folder.is_dir() else [f"{variable}={folder} is no folder"]
+        wrong += [
+            f"{name} of {variable}={folder} {why}"
+            for name in sorted(names)
+            if _is_program(folder / name) and (why := versions.refusal(name, folder / name))
+        ]
+        if wrong and variable == OWN_FOLDER:
+            raise LocalClusterError(f"{'; '.join(wrong)}: name another folder, or none")
+        said += [f"{line}: looking elsewhere" for line in wrong]
+    return said
+
+
 def find(names: Iterable[str], place: Cache, environment: Mapping[str, str]) -> dict[str, Path]:
-    """Find programs without building any.
+    """Find programs without downloading or building any.
 
     Parameters
     ----------
@@ -130,20 +165,19 @@ def find(names: Iterable[str], place: Cache, environment: Mapping[str, str]) -> 
     Returns
     -------
     dict of str to Path
-        Those that were found.
+        Those that were found; programs of the user whose version does not fit are passed over.
     """
-    folders = [Path(environment[key]) for key in USER_FOLDERS if environment.get(key)]
-    home = {
-        binary.name: module_folder(place, module)
-        for module in MODULES
-        for binary in module.binaries
-    }
+    folders = [folder for _, folder in _user_folders(environment)]
+    wanted = list(names)
     found = {}
-    for name in names:
-        for folder in (*folders, home[name]):
-            if os.access(folder / name, os.X_OK) and (folder / name).is_file():
+    for name, home in _homes(place, wanted).items():
+        for folder in folders:
+            if _is_program(folder / name) and not versions.refusal(name, folder / name):
                 found[name] = folder / name
                 break
+        else:
+            if _is_program(home / name):
+                found[name] = home / name
     return found
 
 
@@ -159,6 +193,24 @@ def module_folder(place: Cache, module: Module) -> Path:
     """
     texts = ((module.folder / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum"))
     return place.binaries / version_key(module, *texts)
+
+
+def _homes(place: Cache, names: Iterable[str]) -> dict[str, Path]:
+    homes = {
+        binary.name: module_folder(place, module)
+        for module in MODULES
+        for binary in module.binaries
+    }
+    return {name: homes[name] for name in names}
+
+
+def _user_folders(environment: Mapping[str, str]) -> list[tuple[str, Path]]:
+    named = [(key, environment[key]) for key in USER_FOLDERS if environment.get(key)]
+    return [(key, Path(folder).absolute()) for key, folder in named]
+
+
+def _is_program(path: Path) -> bool:
+    return os.access(path, os.X_OK) and path.is_file()
 
 
 def _build(missing: frozenset[str], place: Cache, reporter: Reporter) -> None:

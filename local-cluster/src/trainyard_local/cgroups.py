@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 V1 = 1
 V2 = 2
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def version(root: Path = ROOT) -> int | None:
@@ -79,6 +81,33 @@ def members(name: str, root: Path = ROOT) -> set[int]:
             with contextlib.suppress(OSError):
                 found.update(int(line) for line in listing.read_text().split())
     return found
+
+
+def containers(name: str, root: Path = ROOT) -> dict[str, set[int]]:
+    """Processes of each container of a node, also while no containerd can be asked.
+
+    Parameters
+    ----------
+    name : str
+        The node's cgroup, from the root of each hierarchy.
+    root : Path
+        Where they are mounted.
+
+    Returns
+    -------
+    dict of str to set of int
+        Container ID to process IDs; containers without a process are left out.
+    """
+    found: dict[str, set[int]] = {}
+    for hierarchy in hierarchies(root):
+        top = hierarchy / name.lstrip("/")
+        for listing in top.rglob("cgroup.procs"):
+            # The kubelet's own cgroups are named by classes and pods, containers by 64 digits.
+            if _CONTAINER_ID.fullmatch(listing.parent.name):
+                with contextlib.suppress(OSError):
+                    pids = {int(line) for line in listing.read_text().split()}
+                    found.setdefault(listing.parent.name, set()).update(pids)
+    return {container: pids for container, pids in found.items() if pids}
 
 
 def kill(name: str, root: Path = ROOT, patience_s: float = 10.0) -> None:

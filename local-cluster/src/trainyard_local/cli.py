@@ -40,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
         help="comma-separated names of the nodes (default: %(default)s)",
     )
     down = commands.add_parser("down", help="stop the cluster and remove its traces")
+    for command in (up, down):
+        command.add_argument(
+            "--take-over",
+            action="store_true",
+            help="end a cluster that another clone holds, with all that runs on it",
+        )
     down.add_argument(
         "--purge", action="store_true", help="delete the nodes' images and all S3 objects too"
     )
@@ -85,10 +91,10 @@ def _run(options: argparse.Namespace) -> int:
         case "binaries":
             return _binaries()
         case "up":
-            return _up(records.node_names(options.nodes))
+            return _up(records.node_names(options.nodes), take_over=options.take_over)
         case "down":
             cluster = _recorded()
-            cluster.down(purge=options.purge)
+            cluster.down(purge=options.purge, take_over=options.take_over)
             return 0
         case "status":
             return _status(options.output)
@@ -115,9 +121,9 @@ def _binaries() -> int:
     return 0
 
 
-def _up(names: tuple[str, ...]) -> int:
+def _up(names: tuple[str, ...], *, take_over: bool) -> int:
     cluster = Cluster(names)
-    cluster.up()
+    cluster.up(take_over=take_over)
     _print_table(cluster, cluster.status())
     return 0
 

@@ -1,5 +1,6 @@
 """The cluster of this machine: two real nodes, started, repaired, looked at and taken down."""
 
+import datetime as dt
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +28,7 @@ from trainyard_local.node import Node, NodeTools
 from trainyard_local.paths import REPOSITORY, Cache, cache
 from trainyard_local.processes import Service
 from trainyard_local.progress import Reporter
-from trainyard_local.records import Action, ClusterRecord, Phase
+from trainyard_local.records import Action, ClusterRecord, Holder, Phase
 from trainyard_local.s3 import S3Account, S3Server
 from trainyard_local.status import ClusterStatus, NodeStatus
 from trainyard_local.web import ask
@@ -62,7 +63,9 @@ class Cluster:
         self._reporter = reporter or Reporter()
 
     @classmethod
-    def open(cls, place: Cache | None = None, reporter: Reporter | None = None) -> Self:
+    def open(
+        cls, place: Cache | None = None, reporter: Reporter | None = None, *, own: bool = False
+    ) -> Self:
         """The cluster that is up.
 
         Parameters
@@ -71,17 +74,23 @@ class Cluster:
             Where its state lies; None for the user's cache.
         reporter : Reporter or None
             Told what goes on.
+        own : bool
+            Whether one that another clone holds will not do: for what changes it.
 
         Raises
         ------
         LocalClusterError
-            When none is up.
+            When none is up, or `own` and another clone holds it.
         """
         place = place or cache()
         record = records.read(place.cluster / "cluster.json")
         if record is None or record.phase is not Phase.UP:
             raise LocalClusterError("no local cluster is up: start it with `make up`")
-        return cls(record.nodes, place, reporter)
+        found = cls(record.nodes, place, reporter)
+        if own:
+            holder = found._holder(record)
+            records.refuse_other(record, str(REPOSITORY), holder, take_over=False, command="up")
+        return found
 
     @property
     def kubeconfig(self) -> Path:
@@ -140,7 +149,7 @@ class Cluster:
             kubelet=self.binaries["kubelet"],
             programs=self.programs,
             authority=self.control_plane.authority,
-            api_url=self.control_plane.url,
+            network=self.network,
             reporter=self._reporter,
         )
         return tuple(Node(plan, tools) for plan in self.plans)
@@ -163,19 +172,27 @@ class Cluster:
                 return node
         raise LocalClusterError(f"no node is called {name}: there are {', '.join(self._names)}")
 
-    def up(self) -> None:
+    def up(self, *, take_over: bool = False) -> None:
         """Start what does not run, repair what is half, and wait until every node is ready.
+
+        Parameters
+        ----------
+        take_over : bool
+            Whether a cluster that another clone holds is taken down first, with all that runs on
+            it.
 
         Raises
         ------
         LocalClusterError
-            When the machine lacks something, or a program ends or does not become ready.
+            When the machine lacks something, another clone holds the cluster, or a program ends or
+            does not become ready.
         """
         self._check_basics()
         with exclusive(self.place.locks / "cluster.lock", self._reporter.say):
             record = records.read(self._record)
             wanted = self._wanted()
-            decision = records.decide(record, wanted)
+            holder = self._holder(record)
+            decision = records.decide(record, wanted, holder, take_over=take_over)
             if decision.action is Action.CLEAN_FIRST:
                 self._reporter.say(f"cleaning up first: {decision.reason}")
                 self._remove(record.nodes if record else self._names)
@@ -192,21 +209,29 @@ class Cluster:
                     log.unlink(missing_ok=True)
             remember_settings(self._settings)
             self._start(fresh=fresh)
-            # One that was up stays the cluster of the clone that made it, whoever repairs it.
             records.write(self._record, (record or wanted).at(Phase.UP))
 
-    def down(self, *, purge: bool = False) -> None:
+    def down(self, *, purge: bool = False, take_over: bool = False) -> None:
         """Stop everything and leave nothing on the machine but images and S3 objects in the cache.
 
         Parameters
         ----------
         purge : bool
             Whether images and S3 objects go too.
+        take_over : bool
+            Whether a cluster that another clone holds is taken down too.
+
+        Raises
+        ------
+        LocalClusterError
+            When another clone holds the cluster, or something of it does not go.
         """
         _refuse(checks.basic_problems(checks.basics(self.place))[:1])
         with exclusive(self.place.locks / "cluster.lock", self._reporter.say):
             record = records.read(self._record)
             if record is not None:
+                if other := self._foreign(record, take_over=take_over):
+                    self._reporter.say(f"{other}: taking it down")
                 records.write(self._record, record.at(Phase.STOPPING))
                 self._remove(record.nodes)
             if purge:
@@ -236,17 +261,14 @@ class Cluster:
 
     def logs(self) -> dict[str, Path]:
         """Log file of every program, by its name."""
-        found = {
-            service.name: service.log
-            for service in (
-                *self.control_plane.services(),
-                self._proxy(),
-                self.s3_server.service(),
-            )
-        }
+        return {name: service.log for name, service in self._services().items()}
+
+    def _services(self) -> dict[str, Service]:
+        others = (*self.control_plane.services(), self._proxy(), self.s3_server.service())
+        found = {service.name: service for service in others}
         for node in self.nodes:
             for service in (node.kubelet_service(), node.containerd_service()):
-                found[f"{node.name}/{service.name}"] = service.log
+                found[f"{node.name}/{service.name}"] = service
         return found
 
     @property
@@ -265,7 +287,28 @@ class Cluster:
             boot_id=processes.current_boot(),
             clone=str(REPOSITORY),
             programs=" ".join(keys),
+            since=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )
+
+    def _foreign(self, record: ClusterRecord, *, take_over: bool) -> str:
+        if record.phase is Phase.STOPPING or record.boot_id != processes.current_boot():
+            # A `down` that was killed is finished by whoever comes next.
+            return ""
+        return records.refuse_other(
+            record,
+            str(REPOSITORY),
+            self._holder(record),
+            take_over=take_over,
+            command="down",
+        )
+
+    def _holder(self, record: ClusterRecord | None) -> Holder:
+        if record is None:
+            return Holder({}, clone_exists=False)
+        there = Cluster(record.nodes, self.place, self._reporter)
+        found = {name: processes.read_record(item) for name, item in there._services().items()}
+        pids = {name: item.pid for name, item in found.items() if item and item.alive()}
+        return Holder(pids, Path(record.clone).is_dir())
 
     def _check_basics(self) -> None:
         found = checks.basics(self.place)
@@ -319,7 +362,9 @@ class Cluster:
             "NO_PROXY": "*",
         }
         command = (str(self.binaries["kube-proxy"]), f"--config={config}")
-        return Service("kube-proxy", command, config.parent, environment, (config,))
+        # It serves both nodes but is told that it is on the first, and ends when that is deleted.
+        lasting = processes.restarted(command)
+        return Service("kube-proxy", lasting, config.parent, environment, (config,))
 
     def _all_ready(self) -> bool:
         return all(node.kubelet_answers() for node in self.nodes) and (

@@ -22,6 +22,9 @@ HOST_ADDRESS = "10.213.0.1"
 API_PORT = 6443
 S3_PORT = 7070
 KUBELET_PORT = 10250
+KUBELET_API_PORT = 16400
+"""Plus a node's number: the port of `HOST_ADDRESS` at which its kubelet finds the API server."""
+
 KUBELET_HEALTH_PORT = 10248
 PROXY_HEALTH_PORT = 21256
 PROXY_METRICS_PORT = 21249
@@ -79,6 +82,11 @@ class NodePlan:
         return f"10.213.0.{10 + self.number}"
 
     @property
+    def api_port(self) -> int:
+        """Port of the host's address at which its kubelet, and nobody else, asks the API server."""
+        return KUBELET_API_PORT + self.number
+
+    @property
     def pods(self) -> str:
         """Subnet of its pods."""
         return f"10.213.{10 + self.number}.0/24"
@@ -117,6 +125,11 @@ class NodePlan:
     def kubelet(self) -> Path:
         """Root of its kubelet: volumes of pods."""
         return self.folder / "kubelet"
+
+    @property
+    def boot_id(self) -> Path:
+        """What its kubelet takes for the boot ID since the node was rebooted; else no file."""
+        return self.folder / "boot-id"
 
     @property
     def pod_logs(self) -> Path:

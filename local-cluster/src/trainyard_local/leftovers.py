@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard_local import cgroups, mounts
-from trainyard_local.layout import HOST_BRIDGE, NFT_TABLE, NodePlan
-from trainyard_local.network import PROXY_TABLES, Network
+from trainyard_local.layout import HOST_BRIDGE, NodePlan
+from trainyard_local.network import Network
 from trainyard_local.paths import Cache
 
 CLIENTS = frozenset({"kubectl", "helm", "ctr"})
@@ -69,7 +69,6 @@ def find(place: Cache, network: Network, plans: Iterable[NodePlan]) -> Leftovers
     """
     folder = place.cluster.resolve()
     info = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-    ours = {("inet", NFT_TABLE), *PROXY_TABLES}
     groups = [
         hierarchy / plan.cgroup.lstrip("/") for plan in plans for hierarchy in cgroups.hierarchies()
     ]
@@ -78,7 +77,7 @@ def find(place: Cache, network: Network, plans: Iterable[NodePlan]) -> Leftovers
         processes=tuple(_processes(place)),
         mounts=tuple(mounts.below(folder, mounts.parse_mountinfo(info))),
         links=(*bridge, *network.pod_links()),
-        tables=tuple(sorted(ours & network.tables())),
+        tables=tuple(sorted(network.own_tables())),
         cgroups=tuple(path for path in groups if path.is_dir()),
     )
 

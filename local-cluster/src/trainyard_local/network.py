@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainyard_local.layout import HOST_ADDRESS, HOST_BRIDGE, NETWORK, NFT_TABLE, SERVICES
+from trainyard_local import partition
+from trainyard_local.layout import (
+    HOST_ADDRESS,
+    HOST_BRIDGE,
+    NETWORK,
+    NFT_TABLE,
+    SERVICES,
+    NodePlan,
+)
 from trainyard_local.nodeconfig import packet_filter
 from trainyard_local.shell import run
 
@@ -63,10 +71,39 @@ class Network:
             run([self.ip, "link", "delete", link], check=False)
         if HOST_BRIDGE in self.links():
             run([self.ip, "link", "delete", HOST_BRIDGE])
-        tables = self.tables()
-        for family, name in (*PROXY_TABLES, ("inet", NFT_TABLE)):
-            if (family, name) in tables:
-                run([self.nft, "delete", "table", family, name])
+        for family, name in sorted(self.own_tables()):
+            run([self.nft, "delete", "table", family, name])
+
+    def cut(self, plan: NodePlan) -> None:
+        """Cut a node off from the API server and from all that is outside of it.
+
+        Parameters
+        ----------
+        plan : NodePlan
+            The node; one that is cut off stays so.
+        """
+        run([self.nft, "-f", "-"], stdin=partition.rules(plan))
+
+    def mend(self, plan: NodePlan) -> None:
+        """Undo `cut`.
+
+        Parameters
+        ----------
+        plan : NodePlan
+            The node; nothing happens when it is not cut off.
+        """
+        if self.is_cut(plan):
+            run([self.nft, "delete", "table", "inet", partition.table(plan)])
+
+    def is_cut(self, plan: NodePlan) -> bool:
+        """Whether a node is cut off.
+
+        Parameters
+        ----------
+        plan : NodePlan
+            The node.
+        """
+        return ("inet", partition.table(plan)) in self.tables()
 
     def links(self) -> set[str]:
         """Names of all links of the machine."""
@@ -85,6 +122,15 @@ class Network:
         routes = self._ip_json("-4", "route", "show", "root", NETWORK)
         names = (str(route.get("dev", "")) for route in routes)
         return sorted({name for name in names if name.startswith("veth")})
+
+    def own_tables(self) -> set[tuple[str, str]]:
+        """Family and name of the nftables tables of the cluster."""
+        return {
+            (family, name)
+            for family, name in self.tables()
+            if (family, name) in {("inet", NFT_TABLE), *PROXY_TABLES}
+            or (family == "inet" and name.startswith(partition.PREFIX))
+        }
 
     def tables(self) -> set[tuple[str, str]]:
         """Family and name of all nftables tables of the machine."""

@@ -9,11 +9,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainyard_local import cgroups, kubeconfig, mounts, nodeconfig, pause, processes, traces
-from trainyard_local.containers import Container, parse_container
+from trainyard_local import (
+    bootid,
+    cgroups,
+    freezer,
+    kubeconfig,
+    mounts,
+    nodeconfig,
+    pause,
+    processes,
+    traces,
+)
+from trainyard_local.containers import (
+    Container,
+    parse_container,
+    shims,
+    task_states,
+    with_pod_labels,
+)
 from trainyard_local.debian import NodePrograms
 from trainyard_local.errors import LocalClusterError
-from trainyard_local.layout import KUBELET_HEALTH_PORT, PAUSE_IMAGE, NodePlan
+from trainyard_local.layout import HOST_ADDRESS, KUBELET_HEALTH_PORT, PAUSE_IMAGE, NodePlan
+from trainyard_local.network import Network
 from trainyard_local.pki import Authority
 from trainyard_local.processes import Service
 from trainyard_local.progress import Reporter
@@ -38,8 +55,8 @@ class NodeTools:
         containerd, runc and the network plugins.
     authority : Authority
         Signs the nodes' certificates.
-    api_url : str
-        URL of the API server.
+    network : Network
+        The machine's network.
     reporter : Reporter
         Told about long work.
     """
@@ -47,7 +64,7 @@ class NodeTools:
     kubelet: Path
     programs: NodePrograms
     authority: Authority
-    api_url: str
+    network: Network
     reporter: Reporter
 
 
@@ -119,7 +136,8 @@ class Node:
         server = sign.server(f"kubelet-{self.name}", [plan.address, self.name])
         user = f"system:node:{self.name}"
         client = sign.client(f"node-{self.name}", user, ["system:nodes"])
-        access = kubeconfig.render(self._tools.api_url, sign.pair.certificate, client)
+        url = f"https://{HOST_ADDRESS}:{plan.api_port}"
+        access = kubeconfig.render(url, sign.pair.certificate, client)
         kubeconfig.write(self._access, access)
         resolver = plan.folder / "resolv.conf"
         resolver.write_text("# The cluster has no DNS: pods are told addresses.\n", "utf-8")
@@ -127,6 +145,9 @@ class Node:
             plan, authority=sign.pair.certificate, server=server, resolver=resolver
         )
         (plan.folder / "kubelet.yaml").write_text(config, encoding="utf-8")
+        if plan.boot_id.is_file():
+            # Its volumes are mounted in a namespace of its own and must be seen in containerd's.
+            bootid.share(plan.kubelet)
         processes.start(self.kubelet_service())
 
     def stop_kubelet(self) -> None:
@@ -141,6 +162,104 @@ class Node:
         """Stop kubelet and containerd, as when a node is lost: its containers go on unseen."""
         self.stop_kubelet()
         self.stop_containerd()
+
+    def kill_kubelet(self) -> None:
+        """Kill the kubelet (SIGKILL); its pods go on. `start_kubelet` undoes it."""
+        processes.kill(self.kubelet_service())
+
+    def kill_containerd(self) -> None:
+        """Kill containerd (SIGKILL); its containers go on. `start_containerd` undoes it."""
+        processes.kill(self.containerd_service())
+
+    def kill(self) -> None:
+        """Kill kubelet and containerd, as when a node is lost; `start` undoes it."""
+        self.kill_kubelet()
+        self.kill_containerd()
+
+    def partition(self) -> None:
+        """Cut the node off: its kubelet does not reach the API server, its pods nothing outside.
+
+        Nothing of the node is stopped, and Kubernetes finds it not ready after 40 s. Repeating is
+        harmless; `heal` undoes it, and so do `up` and `down`.
+        """
+        self._tools.network.cut(self.plan)
+
+    def heal(self) -> None:
+        """Undo `partition`; nothing happens when the node is not cut off."""
+        self._tools.network.mend(self.plan)
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether the node is cut off."""
+        return self._tools.network.is_cut(self.plan)
+
+    @property
+    def boot_id(self) -> str:
+        """Boot ID that its kubelet reports: the machine's, or that of its last `reboot`."""
+        path = self.plan.boot_id
+        return path.read_text("ascii").strip() if path.is_file() else processes.current_boot()
+
+    def reboot(self, boot_id: str | None = None) -> str:
+        """Reboot the node: every process of it dies, kubelet and containerd start again.
+
+        What a disk keeps over a reboot stays: images, and what containerd and kubelet know of their
+        pods. The machine's own boot ID stays; `down` undoes it.
+
+        Parameters
+        ----------
+        boot_id : str or None
+            A UUID that the kubelet reports from now on; None makes one up.
+
+        Returns
+        -------
+        str
+            That boot ID.
+
+        Raises
+        ------
+        LocalClusterError
+            When `boot_id` is no UUID, or a program does not start again.
+        """
+        chosen = bootid.checked(boot_id)
+        self.kill()
+        self._end_processes()
+        shutil.rmtree(self.plan.containerd_state, ignore_errors=True)
+        shutil.rmtree(self.plan.containerd / "runc", ignore_errors=True)
+        self.plan.boot_id.write_text(f"{chosen}\n", encoding="ascii")
+        self.start()
+        return chosen
+
+    def freeze(self, container: Container) -> int:
+        """Hold a container's processes alive although they are being killed; `thaw` undoes it.
+
+        What is sent to them, SIGKILL too, reaches them when they are thawed. Needs cgroups v1.
+
+        Parameters
+        ----------
+        container : Container
+            One of `containers` that runs.
+
+        Returns
+        -------
+        int
+            How many processes are held.
+
+        Raises
+        ------
+        LocalClusterError
+            When it has no process, or on cgroups v2, which kill frozen processes too.
+        """
+        return freezer.freeze(self.plan.cgroup, container.identity)
+
+    def thaw(self, container: Container) -> None:
+        """Undo `freeze`: what was sent to the processes meanwhile reaches them now.
+
+        Parameters
+        ----------
+        container : Container
+            The container; nothing happens when it is not frozen.
+        """
+        freezer.thaw(self.plan.cgroup, container.identity)
 
     def containerd_answers(self) -> bool:
         """Whether containerd serves requests."""
@@ -172,15 +291,28 @@ class Node:
             run([*self.ctr, "images", "import", str(archive)], timeout_s=1800)
 
     def containers(self) -> list[Container]:
-        """Containers of pods that containerd knows, running or not; those that hold a pod too."""
-        tasks = _task_states(run([*self.ctr, "tasks", "list"]))
+        """Containers of pods that containerd knows, running or not; those that hold a pod too.
+
+        Raises
+        ------
+        LocalClusterError
+            When containerd does not run: `live_containers` knows what runs all the same.
+        """
+        tasks = task_states(run([*self.ctr, "tasks", "list"]))
         found = []
         for identity in run([*self.ctr, "containers", "list", "--quiet"]).split():
             # A container may go between the two questions.
             info = run([*self.ctr, "containers", "info", identity], check=False)
             if info:
                 found.append(parse_container(info, tasks))
-        return found
+        return with_pod_labels(found)
+
+    def live_containers(self) -> dict[str, set[int]]:
+        """Process IDs of each container that has a process, by its ID, as the kernel tells it.
+
+        It needs no containerd, and counts frozen processes and those that hold a pod.
+        """
+        return cgroups.containers(self.plan.cgroup)
 
     def remove_containers(self) -> None:
         """Kill and remove all containers, so that only images are left; containerd must run."""
@@ -204,15 +336,15 @@ class Node:
         Works from any half-way state: with or without a living containerd.
         """
         self.stop_kubelet()
+        # What is frozen cannot be killed.
+        freezer.thaw_all(self.plan.cgroup)
         if processes.is_running(self.containerd_service()) and self.containerd_answers():
             with contextlib.suppress(LocalClusterError):
                 # What this cannot remove is killed by its cgroup below.
                 self.remove_containers()
         self.stop_containerd()
-        self._kill_shims()
-        cgroups.kill(self.plan.cgroup)
-        mounts.unmount_below(self.plan.folder)
-        cgroups.remove(self.plan.cgroup)
+        self._end_processes()
+        self.heal()
         for path in (
             self.plan.kubelet,
             self.plan.pod_logs,
@@ -221,7 +353,7 @@ class Node:
             self.plan.containerd / "runc",
         ):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (self.plan.socket, Path(f"{self.plan.socket}.ttrpc")):
+        for path in (self.plan.socket, Path(f"{self.plan.socket}.ttrpc"), self.plan.boot_id):
             path.unlink(missing_ok=True)
         traces.remove(self.plan)
 
@@ -236,7 +368,10 @@ class Node:
         """The program kubelet of this node."""
         config = self.plan.folder / "kubelet.yaml"
         command = nodeconfig.kubelet_command(self._tools.kubelet, self.plan, config, self._access)
-        inputs = (config, self._access)
+        inputs: tuple[Path, ...] = (config, self._access)
+        if self.plan.boot_id.is_file():
+            command = bootid.wrap(command, self.plan.boot_id)
+            inputs = (*inputs, self.plan.boot_id)
         return Service("kubelet", command, self.plan.folder, self._environment(), inputs)
 
     @property
@@ -251,31 +386,22 @@ class Node:
             "NO_PROXY": "*",
         }
 
+    def _end_processes(self) -> None:
+        """Kill all that runs on the node but kubelet and containerd, and what it has mounted."""
+        freezer.thaw_all(self.plan.cgroup)
+        self._kill_shims()
+        cgroups.kill(self.plan.cgroup)
+        mounts.unmount_below(self.plan.folder)
+        cgroups.remove(self.plan.cgroup)
+
     def _kill_shims(self) -> None:
         # A shim is no child of containerd, and it sits in containerd's cgroup, not in the node's.
         deadline = time.monotonic() + 10
-        while (shims := _shims_of(self.plan.socket)) and time.monotonic() < deadline:
-            for pid in shims:
+        while (found := shims(self.plan.socket)) and time.monotonic() < deadline:
+            for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
-
-
-def _task_states(table: str) -> dict[str, tuple[int, str]]:
-    rows = (line.split() for line in table.splitlines()[1:])
-    return {row[0]: (int(row[1]), row[2]) for row in rows if len(row) == 3}
-
-
-def _shims_of(socket: Path) -> list[int]:
-    wanted = os.fsencode(socket)
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-                if wanted in words and b"containerd-shim" in words[0]:
-                    found.append(int(folder.name))
-    return found
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from trainyard_local.layout import (
     SERVICES,
     NodePlan,
 )
+from trainyard_local.partition import translation
 from trainyard_local.pki import KeyPair
 
 TARGET_LABEL = "trainyard.dev/target=true"
@@ -242,6 +243,10 @@ table inet {NFT_TABLE} {{
   chain output {{
     type filter hook output priority filter - 10; policy accept;
     ip daddr {ours} oifname != {inside} counter drop comment "nothing goes out"
+  }}
+  chain translate {{
+    type nat hook output priority -100; policy accept;
+    {translation()}
   }}
 }}
 """

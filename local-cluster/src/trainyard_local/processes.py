@@ -149,6 +149,22 @@ def read_record(service: Service) -> ProcessRecord | None:
         ) from None
 
 
+def restarted(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Command that starts another whenever it ends, until it is asked to end itself (SIGTERM).
+
+    Parameters
+    ----------
+    command : tuple of str
+        What to start. The kernel kills it when its starter is killed.
+    """
+    # `wait` ends when a signal comes; an assignment in front of the loop would be too late.
+    script = (
+        'trap "kill \\$!; wait \\$!; exit 0" TERM; '
+        'while :; do setpriv --pdeathsig KILL -- "$@" & wait $!; sleep 1; done'
+    )
+    return ("sh", "-c", script, "restarted", *command)
+
+
 def is_running(service: Service) -> bool:
     """Whether the recorded process of a service lives."""
     record = read_record(service)
@@ -199,19 +215,20 @@ def start(service: Service, *, dies_with_parent: bool = False) -> bool:
     return True
 
 
-def stop(service: Service, *, patience_s: float = 10.0) -> None:
+def stop(service: Service, *, patience_s: float | None = 10.0) -> None:
     """Ask a service to end, wait, kill it when it does not, and drop its record.
 
     Parameters
     ----------
     service : Service
         What to stop; nothing happens when it does not run.
-    patience_s : float
-        Seconds between SIGTERM and SIGKILL, zero or more.
+    patience_s : float or None
+        Seconds between SIGTERM and SIGKILL, zero or more; None sends SIGKILL at once.
     """
     record = read_record(service)
     if record is not None:
-        for number, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 10.0)):
+        asked = [] if patience_s is None else [(signal.SIGTERM, patience_s)]
+        for number, wait_s in (*asked, (signal.SIGKILL, 10.0)):
             if not record.alive():
                 break
             with contextlib.suppress(ProcessLookupError):
@@ -226,6 +243,17 @@ def stop(service: Service, *, patience_s: float = 10.0) -> None:
                 "kernel; look at its mounts and disks"
             )
     service.record.unlink(missing_ok=True)
+
+
+def kill(service: Service) -> None:
+    """Kill a service as nobody asks before: SIGKILL, and nothing else.
+
+    Parameters
+    ----------
+    service : Service
+        What to kill; nothing happens when it does not run. What it started lives on.
+    """
+    stop(service, patience_s=None)
 
 
 def wait_until(

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 
 REPEAT_S = 30.0
 """Seconds between two lines about the same step where there is no terminal."""
@@ -67,6 +74,56 @@ class Reporter:
             with self._lines(what, estimate_s, start):
                 yield
         self.say(f"{what}: done in {duration(time.monotonic() - start)}")
+
+    @contextmanager
+    def transfer(self, what: str) -> Iterator[Callable[[int, int | None], None]]:
+        """Show how much of something was transferred.
+
+        Parameters
+        ----------
+        what : str
+            What is being done, as in "downloading etcd".
+
+        Yields
+        ------
+        callable
+            To be called with the bytes so far, and all of them or None while nobody knows.
+        """
+        seen: list[int | None] = [0, None]
+
+        def moved(done: int, total: int | None) -> None:
+            seen[:] = [done, total]
+
+        if self._quiet:
+            yield moved
+            return
+
+        def amount() -> str:
+            done, total = seen
+            return f"{(done or 0) / 1e6:.0f}{f' of {total / 1e6:.0f}' if total else ''} MB"
+
+        start = time.monotonic()
+        if self._console.is_terminal:
+            columns = (TextColumn("{task.description}", markup=False), BarColumn())
+            with Progress(
+                *columns,
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                console=self._console,
+                transient=True,
+            ) as progress:
+                task = progress.add_task(what, total=None)
+
+                def advance() -> None:
+                    progress.update(task, completed=seen[0], total=seen[1])
+
+                with _ticking(advance, 0.5):
+                    yield moved
+        else:
+            self.say(f"{what} ...")
+            with _ticking(lambda: self.say(f"  still {what}: {amount()}"), REPEAT_S):
+                yield moved
+        self.say(f"{what}: {amount()} in {duration(time.monotonic() - start)}")
 
     @contextmanager
     def _bar(self, what: str, estimate_s: float | None) -> Iterator[None]:

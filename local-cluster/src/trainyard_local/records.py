@@ -1,6 +1,7 @@
 """The record of the cluster, and the decision of what `up` does with what it finds."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +41,8 @@ class ClusterRecord:
         Folder of the clone that started it.
     programs : str
         Version keys of its programs.
+    since : str
+        When it was started fresh, as a person reads it; empty in a record that does not tell.
     """
 
     phase: Phase
@@ -47,6 +50,7 @@ class ClusterRecord:
     boot_id: str
     clone: str
     programs: str
+    since: str = ""
 
     def at(self, phase: Phase) -> "ClusterRecord":
         """The same at another phase.
@@ -57,6 +61,22 @@ class ClusterRecord:
             The other phase.
         """
         return replace(self, phase=phase)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What there is of the cluster that a record tells of, and of the clone that started it.
+
+    Attributes
+    ----------
+    pids : Mapping of str to int
+        Programs of it that run, with their process IDs.
+    clone_exists : bool
+        Whether the folder of the clone is still there.
+    """
+
+    pids: Mapping[str, int]
+    clone_exists: bool
 
 
 @dataclass(frozen=True)
@@ -75,7 +95,59 @@ class Decision:
     reason: str = ""
 
 
-def decide(record: ClusterRecord | None, wanted: ClusterRecord) -> Decision:
+def refuse_other(
+    record: ClusterRecord, clone: str, holder: Holder, *, take_over: bool, command: str
+) -> str:
+    """Refuse to touch a cluster that another clone holds.
+
+    A cluster is never of two clones: the programs and images of the one under the objects and runs
+    of the other would be a cluster that nobody asked for.
+
+    Parameters
+    ----------
+    record : ClusterRecord
+        The cluster.
+    clone : str
+        Folder of the clone that asks.
+    holder : Holder
+        What there is of it.
+    take_over : bool
+        Whether the person who asks wants it all the same.
+    command : str
+        What was asked for, as in ``up``.
+
+    Returns
+    -------
+    str
+        Why the cluster of another clone may be touched, as a part of a sentence; empty when it is
+        this clone's own.
+
+    Raises
+    ------
+    LocalClusterError
+        When another clone holds it: with its folder, its programs and what can be done.
+    """
+    if record.clone == clone:
+        return ""
+    if take_over:
+        return f"it is taken over from {record.clone}"
+    if not holder.clone_exists:
+        return f"the clone {record.clone} that started it is gone"
+    if not holder.pids:
+        return f"nothing runs any more of the cluster that {record.clone} started"
+    name, pid = next(iter(holder.pids.items()))
+    since = f" at {record.since}" if record.since else ""
+    raise LocalClusterError(
+        f"the cluster of this machine belongs to the clone {record.clone}, which started it{since} "
+        f"({len(holder.pids)} of its programs run; {name} is process {pid}). Stop it there "
+        f"(make -C {record.clone} down), or end it and all that runs on it from here: "
+        f"python -m trainyard_local {command} --take-over"
+    )
+
+
+def decide(
+    record: ClusterRecord | None, wanted: ClusterRecord, holder: Holder, *, take_over: bool = False
+) -> Decision:
     """Decide how to come from what the record tells to a running cluster.
 
     Parameters
@@ -84,6 +156,10 @@ def decide(record: ClusterRecord | None, wanted: ClusterRecord) -> Decision:
         What the last command left; None when there is no cluster.
     wanted : ClusterRecord
         What is asked for, in this boot.
+    holder : Holder
+        What there is of the recorded cluster.
+    take_over : bool
+        Whether a cluster that another clone holds is to be ended.
 
     Returns
     -------
@@ -93,7 +169,8 @@ def decide(record: ClusterRecord | None, wanted: ClusterRecord) -> Decision:
     Raises
     ------
     LocalClusterError
-        When a cluster with other nodes is up: taking nodes away would take their pods too.
+        When another clone holds the cluster, or one with other nodes is up: taking nodes away would
+        take their pods too.
     """
     if record is None:
         return Decision(Action.FRESH)
@@ -102,6 +179,8 @@ def decide(record: ClusterRecord | None, wanted: ClusterRecord) -> Decision:
     if record.boot_id != wanted.boot_id:
         # etcd does not wait for the disk: what a power cut left of its data may not be whole.
         return Decision(Action.CLEAN_FIRST, "the machine was restarted since")
+    if other := refuse_other(record, wanted.clone, holder, take_over=take_over, command="up"):
+        return Decision(Action.CLEAN_FIRST, other)
     if record.nodes != wanted.nodes:
         raise LocalClusterError(
             f"a cluster with the nodes {', '.join(record.nodes)} is up, started from "
@@ -141,6 +220,7 @@ def read(path: Path) -> ClusterRecord | None:
             boot_id=found["boot_id"],
             clone=found["clone"],
             programs=found["programs"],
+            since=found.get("since", ""),
         )
     except FileNotFoundError:
         return None

@@ -2,17 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from trainyard_local import binaries
+from trainyard_local import binaries, versions
 from trainyard_local.components import KUBERNETES, NAMES
 from trainyard_local.errors import LocalClusterError
 from trainyard_local.golang import go_release
 from trainyard_local.paths import Cache, cache
 
 
-def program(folder: Path, name: str, mode: int = 0o755) -> Path:
+def program(folder: Path, name: str, mode: int = 0o755, version: str | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    path.write_text("#!/bin/sh\n")
+    path.write_text(f"#!/bin/sh\necho {name} {version or versions.wanted(name)}\n")
     path.chmod(mode)
     return path
 
@@ -42,6 +42,53 @@ def test_what_the_users_folder_lacks_comes_from_the_cache(tmp_path: Path) -> Non
     found = binaries.find(["etcd", "kubelet"], place, {"KUBEBUILDER_ASSETS": str(named.parent)})
 
     assert found == {"etcd": named, "kubelet": cached}
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("kubelet", "v1.31.0"),
+        ("kube-apiserver", "v1.38.0"),
+        ("etcd", "v2.3.8"),
+        ("helm", "nothing"),
+    ],
+)
+def test_a_program_of_a_version_that_does_not_fit_is_passed_over(
+    tmp_path: Path, name: str, version: str
+) -> None:
+    named = {"KUBEBUILDER_ASSETS": str(program(tmp_path, name, version=version).parent)}
+
+    assert binaries.find([name], Cache(tmp_path / "cache"), named) == {}
+    (line,) = binaries.complaints([name], named)
+    assert line.startswith(f"{name} of KUBEBUILDER_ASSETS={tmp_path} ")
+    assert line.endswith(": looking elsewhere")
+
+
+@pytest.mark.parametrize(("name", "version"), [("kubelet", "v1.37.9"), ("etcd", "3.6.5")])
+def test_another_patch_release_fits_and_so_does_another_etcd(
+    tmp_path: Path, name: str, version: str
+) -> None:
+    mine = program(tmp_path, name, version=version)
+    named = {"TRAINYARD_BINARIES": str(tmp_path)}
+
+    assert binaries.find([name], Cache(tmp_path / "cache"), named) == {name: mine}
+    assert binaries.complaints([name], named) == []
+
+
+def test_a_wrong_version_in_our_own_folder_is_refused_with_what_is_needed(tmp_path: Path) -> None:
+    program(tmp_path, "kubelet", version="v1.31.0")
+
+    with pytest.raises(
+        LocalClusterError,
+        match=r"kubelet of TRAINYARD_BINARIES=.* is v1.31.0, but "
+        r"v1.37 is needed: name another folder, or none",
+    ):
+        binaries.complaints(["kubelet"], {"TRAINYARD_BINARIES": str(tmp_path)})
+
+
+def test_our_own_folder_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(LocalClusterError, match=r"TRAINYARD_BINARIES=.*none is no folder"):
+        binaries.complaints([], {"TRAINYARD_BINARIES": str(tmp_path / "none")})
 
 
 def test_a_file_that_cannot_be_executed_is_no_program(tmp_path: Path) -> None:

@@ -149,3 +149,29 @@ def test_a_service_of_a_test_dies_with_the_killed_test(tmp_path: Path) -> None:
     while processes.is_running(left) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not processes.is_running(left)
+
+
+def test_what_ends_by_itself_is_started_again_and_ends_with_its_starter(tmp_path: Path) -> None:
+    # Each start leaves a line; the first ends at once, the second stays.
+    script = 'echo $$ >> started; [ "$(wc -l < started)" -gt 1 ] && exec sleep 60 || exit 1'
+    for end in (processes.stop, processes.kill):
+        service = Service(
+            "twice",
+            processes.restarted(("sh", "-c", script)),
+            tmp_path / end.__name__,
+            dict(os.environ),
+        )
+        processes.start(service)
+        log = service.folder / "started"
+        deadline = time.monotonic() + 20
+        while not log.is_file() or len(log.read_text().split()) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        child = int(log.read_text().split()[1])
+        assert processes.process_start(child) is not None
+
+        end(service)
+
+        while processes.process_start(child) is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)

@@ -71,7 +71,7 @@ def _load(arguments: argparse.Namespace) -> int:
     if arguments.containerd:
         nodes = [Containerd(socket, arguments.ctr) for socket in arguments.containerd]
     else:
-        nodes = cluster_nodes(Cluster.open(reporter=reporter))
+        nodes = cluster_nodes(Cluster.open(reporter=reporter, own=True))
     for image in load_images(arguments.images, nodes, reporter):
         print(image.reference)
     return 0
