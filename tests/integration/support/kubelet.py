@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from support.trainer import Ending, PodRun, Script, play
+from support.trainer import Ending, PodRun, Script, play, untraceable
 from support.watching import Watch
 from trainyard.api.meta import (
     LABEL_DATASET,
@@ -45,6 +45,15 @@ class _Container:
 
     pod: Json
     stop: threading.Event = field(default_factory=threading.Event)
+    deleted: bool = False
+    """The pod is deleted, or gone from the API server."""
+    lost: Ending | None = None
+    """How it ended when its machine went down."""
+
+    @property
+    def node(self) -> str:
+        """The node it is on."""
+        return str(self.pod["spec"]["nodeName"])
 
 
 class SimulatedKubelet:
@@ -65,10 +74,13 @@ class SimulatedKubelet:
         self._location = location
         self._lock = threading.Lock()
         self._nodes: set[str] = set()
+        self._cut_off: dict[str, threading.Event] = {}
         self._scripts: dict[tuple[str, str], Script] = {}
         self._lingering: dict[tuple[str, str], threading.Event] = {}
         self._containers: dict[str, _Container] = {}
         self._stores: dict[tuple[str, str], Store] = {}
+        self._alive: set[str] = set()
+        self._gone: set[str] = set()
         self._stopping = threading.Event()
         self._beating = threading.Event()
         self._beating.set()
@@ -135,6 +147,64 @@ class SimulatedKubelet:
         status = {"capacity": amounts, "allocatable": amounts}
         self._api.merge_patch(NODE, name, {"status": status}, subresource="status")
 
+    def set_boot_id(self, name: str, boot_id: str | None = None) -> str:
+        """Write the boot ID of a node, another one by default; gives it."""
+        written = boot_id or str(uuid.uuid4())
+        status = {"nodeInfo": {"bootID": written}}
+        self._api.merge_patch(NODE, name, {"status": status}, subresource="status")
+        return written
+
+    def silence(self, name: str) -> None:
+        """Cut a node off: it hears nothing and says nothing, and its containers go on."""
+        with self._lock:
+            self._cut_off.setdefault(name, threading.Event())
+
+    def speak(self, name: str) -> None:
+        """Let a node hear and speak again: it does at once what it was told meanwhile."""
+        with self._lock:
+            back = self._cut_off.pop(name, None)
+            told = [c for c in self._containers.values() if c.node == name and c.deleted]
+        if back is not None:
+            back.set()
+        for container in told:
+            container.stop.set()
+        with contextlib.suppress(ApiError):
+            self._beat(name)
+
+    def power_off(self, name: str) -> None:
+        """Let the machine go down: its containers end at once, and nobody says so."""
+        self.silence(name)
+        with self._lock:
+            mine = [c for c in self._containers.values() if c.node == name]
+        for container in mine:
+            container.lost = Ending(255, kubelet_reason="Unknown")
+            container.stop.set()
+
+    def power_on(self, name: str) -> str:
+        """Let the machine come up again, with another boot ID, which is given."""
+        boot_id = self.set_boot_id(name)
+        self.speak(name)
+        self.set_ready(name, ready=True)
+        return boot_id
+
+    def set_unknown(self, name: str) -> None:
+        """Say of a silent node what the node controller says after 50 s."""
+        now = _stamp()
+        unknown = {"status": "Unknown", "lastTransitionTime": now, "reason": "NodeStatusUnknown"}
+        conditions = [
+            {"type": type_, **unknown, "message": "Kubelet stopped posting node status."}
+            for type_ in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
+        ]
+        patch = {"status": {"conditions": conditions}}
+        self._api.merge_patch(NODE, name, patch, subresource="status")
+
+    def lose_node(self, name: str) -> None:
+        """Delete the Node object of a machine that does not answer."""
+        self.silence(name)
+        raw = self._api.get(NODE, name)
+        assert raw is not None
+        self._api.delete(NODE, name, uid=raw["metadata"]["uid"])
+
     def remove_node(self, name: str) -> None:
         """Take a node out of the cluster."""
         with self._lock:
@@ -159,48 +229,81 @@ class SimulatedKubelet:
             self._scripts[namespace, name] = script
 
     def linger(self, namespace: str, name: str) -> threading.Event:
-        """Keep the pods of a process alive although they are deleted, until the event is set."""
+        """Keep the pods of a process alive although they are deleted, until the event is set.
+
+        However they are deleted: a pod that was deleted by force is gone and its process lives.
+        """
         gone = threading.Event()
         with self._lock:
             self._lingering[namespace, name] = gone
         return gone
+
+    def live(self, namespace: str, name: str) -> list[str]:
+        """UIDs of the pods of a process whose containers live, whatever the API server says."""
+        with self._lock:
+            return [
+                uid
+                for uid, container in self._containers.items()
+                if _subject(container.pod) == (namespace, name) and uid in self._alive
+            ]
 
     def _on_pod(self, kind: str, pod: Json) -> None:
         meta = pod["metadata"]
         uid, node = meta["uid"], (pod.get("spec") or {}).get("nodeName")
         with self._lock:
             known = self._containers.get(uid)
-            if kind == "DELETED":
-                self._containers.pop(uid, None)
-            elif known is None and node in self._nodes:
+            if (
+                known is None
+                and kind != "DELETED"
+                and node in self._nodes
+                and uid not in self._gone
+            ):
                 known = self._containers[uid] = _Container(pod)
                 threading.Thread(
                     target=self._run, args=(known,), name=f"pod-{meta['name']}", daemon=True
                 ).start()
-            elif known is not None:
+            elif known is not None and kind != "DELETED":
                 known.pod = pod
-        if known is not None and (kind == "DELETED" or meta.get("deletionTimestamp")):
+            if known is None:
+                return
+            known.deleted |= kind == "DELETED" or bool(meta.get("deletionTimestamp"))
+            told = known.deleted and node not in self._cut_off
+        if told:
             known.stop.set()
 
     def _run(self, container: _Container) -> None:
         """The life of a pod on its node."""
+        uid = container.pod["metadata"]["uid"]
         try:
             if _phase(container.pod) == "Pending":
                 self._live(container)
             container.stop.wait()
-            self._finish_deletion(container)
+            self._wait_for_contact(container)
+            if container.deleted:
+                self._finish_deletion(container)
         except (Conflict, NotFound):
             return  # The pod is gone, or another of its name is there.
         except ApiError as error:
             if not self._stopping.is_set():
                 self.faults.append(f"pod {container.pod['metadata']['name']}: {error!r}")
+        finally:
+            with self._lock:
+                self._alive.discard(uid)
+                self._containers.pop(uid, None)
+                self._gone.add(uid)
 
     def _live(self, container: _Container) -> None:
+        uid = container.pod["metadata"]["uid"]
+        self._wait_for_contact(container)
         run = self._mount(container)
         if run is None:
-            self._write(container.pod, "Failed", _terminated(Ending(137)))
+            # It was told to stop before its container was made: a kubelet then says that it
+            # cannot find the container (TerminatePod of its status manager).
+            self._write(container, "Failed", _terminated(untraceable()), made=False)
             return
-        self._write(container.pod, "Running", {"running": {"startedAt": _stamp()}})
+        self._write(container, "Running", {"running": {"startedAt": _stamp()}})
+        with self._lock:
+            self._alive.add(uid)
         try:
             ending = self._script_of(container.pod)(run)
         except Exception:  # noqa: BLE001 -- whatever a script raises is for the test to tell
@@ -209,10 +312,23 @@ class SimulatedKubelet:
                 self.faults.append(fault)
             ending = Ending(SCRIPT_FAULT, fault[-1000:])
         lingering = self._lingering.get(_subject(container.pod))
-        if container.stop.is_set() and lingering is not None:
+        if container.stop.is_set() and container.lost is None and lingering is not None:
             lingering.wait()
+        with self._lock:
+            self._alive.discard(uid)
+        ending = container.lost or ending
         phase = "Succeeded" if ending.exit_code == 0 else "Failed"
-        self._write(container.pod, phase, _terminated(ending))
+        self._wait_for_contact(container)
+        self._write(container, phase, _terminated(ending))
+
+    def _wait_for_contact(self, container: _Container) -> None:
+        """Wait while the node is cut off."""
+        while True:
+            with self._lock:
+                back = self._cut_off.get(container.node)
+            if back is None:
+                return
+            back.wait()
 
     def _mount(self, container: _Container) -> PodRun | None:
         """Wait for the ConfigMap and the Secret, as a kubelet does; None if told to stop."""
@@ -256,29 +372,29 @@ class SimulatedKubelet:
         with contextlib.suppress(NotFound):
             self._api._request("DELETE", POD.path(meta["namespace"], meta["name"]), body=body)
 
-    def _write(self, pod: Json, phase: str, state: Json) -> None:
+    def _write(self, container: _Container, phase: str, state: Json, *, made: bool = True) -> None:
+        """Write a pod's status; `made`: its container was made once."""
+        pod = container.pod
         meta, now = pod["metadata"], _stamp()
         running = phase == "Running"
-        before = [
-            item
-            for item in (pod.get("status") or {}).get("conditions") or []
-            if item["type"] not in ("Initialized", "Ready", "ContainersReady")
-        ]
+        written = (pod.get("status") or {}).get("conditions") or []
+        own = ("Initialized", "Ready", "ContainersReady")
+        before = [item for item in written if item["type"] not in own]
         image = pod["spec"]["containers"][0]["image"]
-        status = {
+        status: Json = {
             "phase": phase,
-            "startTime": now,
             "conditions": [
                 *before,
                 _condition("Initialized", True, "", now),
-                _condition("ContainersReady", running, "", now),
-                _condition("Ready", running, "", now),
+                _condition("ContainersReady", running, "" if running else "PodFailed", now),
+                _condition("Ready", running, "" if running else "PodFailed", now),
             ],
             "containerStatuses": [
                 {
                     "name": "trainer",
                     "image": image,
-                    "imageID": image,
+                    "imageID": image if made else "",
+                    "containerID": _container_id(meta["uid"]) if made else "",
                     "ready": running,
                     "started": running,
                     "restartCount": 0,
@@ -286,6 +402,8 @@ class SimulatedKubelet:
                 }
             ],
         }
+        if running:
+            status["startTime"] = now
         patch = {"metadata": {"uid": meta["uid"]}, "status": status}
         self._api.merge_patch(POD, meta["name"], patch, meta["namespace"], subresource="status")
 
@@ -296,7 +414,7 @@ class SimulatedKubelet:
             if not self._beating.is_set():
                 continue
             with self._lock:
-                names = sorted(self._nodes)
+                names = sorted(self._nodes - self._cut_off.keys())
             for name in names:
                 with contextlib.suppress(ApiError):
                     self._beat(name)
@@ -337,12 +455,16 @@ def _terminated(ending: Ending) -> Json:
     return {
         "terminated": {
             "exitCode": ending.exit_code,
-            "reason": reason,
+            "reason": ending.kubelet_reason or reason,
             "message": ending.message[:4096],
             "startedAt": now,
             "finishedAt": now,
         }
     }
+
+
+def _container_id(pod_uid: str) -> str:
+    return f"containerd://{uuid.uuid5(uuid.NAMESPACE_OID, pod_uid).hex}"
 
 
 def _condition(type_: str, status: bool, reason: str, now: str) -> Json:

@@ -66,13 +66,19 @@ class OperatorProcess:
     def launch(self) -> None:
         """Start it unless it runs; do not wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.write_settings()
+        processes.start(self._service(), dies_with_parent=True)
+
+    def write_settings(self) -> None:
+        """Write the settings file."""
         whole = {
+            # One that was killed would be waited for; tests of the lead turn it on.
+            "leaderElection": {"enabled": False},
             **self.settings,
             "progress": {"url": self.url, "port": self.progress_port},
             "health_port": self.health_port,
         }
         self._settings_file.write_text(yaml.safe_dump(whole))
-        processes.start(self._service(), dies_with_parent=True)
 
     def stop(self) -> None:
         """End it as Kubernetes does: SIGTERM, and time to leave."""
@@ -116,7 +122,8 @@ class OperatorProcess:
     def _settings_file(self) -> Path:
         return self.folder / "settings.yaml"
 
-    def _service(self) -> Service:
+    def environment(self) -> dict[str, str]:
+        """Its whole environment."""
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.folder),
@@ -129,8 +136,11 @@ class OperatorProcess:
         }
         if "PYTHONPATH" in os.environ:
             environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+        return environment
+
+    def _service(self) -> Service:
         command = (sys.executable, "-m", "trainyard.operator")
-        return Service("operator", command, self.folder, environment, (self._settings_file,))
+        return Service("operator", command, self.folder, self.environment(), (self._settings_file,))
 
 
 def grant(api: ApiServer) -> None:

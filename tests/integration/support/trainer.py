@@ -24,11 +24,14 @@ import requests
 from trainyard.api.dataset import ClassCount
 from trainyard.api.documents import load_yaml
 from trainyard.api.manifest import (
+    CHECKPOINT_NAME,
+    CHECKPOINTS_FOLDER,
     MANIFEST_NAME,
     SAMPLES_NAME,
     SNAPSHOT_NAME,
     ArtefactManifest,
     ArtefactRole,
+    CheckpointManifest,
     SnapshotManifest,
     SplitMetrics,
     StoredFile,
@@ -52,6 +55,8 @@ class Ending:
     exit_code: int = 0
     message: str = ""
     oom_killed: bool = False
+    kubelet_reason: str = ""
+    """The kubelet's word for it, for example ContainerStatusUnknown; empty: the usual one."""
 
 
 @dataclass
@@ -118,6 +123,74 @@ class Hold:
         return (self.then or play)(run)
 
 
+@dataclass
+class Epochs:
+    """A trainer that trains epoch by epoch, is stopped with a checkpoint and goes on from one.
+
+    Attributes
+    ----------
+    seconds
+        Duration of an epoch.
+    hold_after
+        Number of the epoch after which it waits to be let go or stopped; None: it does not wait.
+    endings
+        How an attempt ends, by its number, instead of by publishing.
+    report
+        Whether it reports after each epoch.
+    """
+
+    seconds: float = 0.01
+    hold_after: int | None = None
+    endings: dict[int, Script] = field(default_factory=dict)
+    report: bool = False
+    let_go: threading.Event = field(default_factory=threading.Event)
+    holding: threading.Event = field(default_factory=threading.Event)
+    """It waits."""
+    trained: dict[int, list[int]] = field(default_factory=dict)
+    """Epochs that each attempt has trained."""
+    told: dict[int, RunFile] = field(default_factory=dict)
+    """The run.yaml of each attempt."""
+    runs: dict[int, PodRun] = field(default_factory=dict)
+    """The container of each attempt."""
+
+    def __call__(self, run: PodRun) -> Ending:
+        told = run.run_file()
+        assert told.attempt not in self.trained, f"attempt {told.attempt} has a second pod"
+        trained = self.trained[told.attempt] = []
+        self.told[told.attempt], self.runs[told.attempt] = told, run
+        done = _take_checkpoint(run.store, told)
+        epochs = told.template.hyperparameters.epochs
+        while True:
+            if done == self.hold_after and not self.let_go.is_set():
+                self.holding.set()
+                while not self.let_go.wait(0.02) and not run.stop.is_set():
+                    pass
+            if run.stop.is_set():
+                return stopped(run, done)
+            if done == epochs or (told.attempt in self.endings and done >= 1):
+                break
+            run.stop.wait(self.seconds)
+            done += 1
+            trained.append(done)
+            if self.report:
+                run.report(progress_of(told, done, epochs))
+        return self.endings.get(told.attempt, publish)(run)
+
+
+def _take_checkpoint(store: Store, told: RunFile) -> int:
+    """Epochs that are done, by the checkpoint that the run is told to go on from."""
+    if told.resume is None:
+        return 0
+    data = store.read_bytes(join(told.resume.location, CHECKPOINT_NAME))
+    assert hashlib.sha256(data).hexdigest() == told.resume.sha256
+    found = CheckpointManifest.model_validate_json(data)
+    assert (found.uid, found.epoch) == (told.uid, told.resume.epoch)
+    for file in found.files:
+        content = store.read_bytes(join(told.resume.location, file.name))
+        assert hashlib.sha256(content).hexdigest() == file.sha256
+    return found.epoch
+
+
 def play(run: PodRun) -> Ending:
     """What a trainer does that meets no trouble."""
     return publish(run) if RUN_FILE in run.files else snapshot(run)
@@ -129,10 +202,39 @@ def fails(code: int, reason: str = "", message: str = "", *, oom_killed: bool = 
     return lambda _: Ending(code, words, oom_killed)
 
 
-def stopped() -> Ending:
-    """How a trainer ends on SIGTERM."""
+def untraceable() -> Ending:
+    """What a kubelet says that cannot find a container any more: no evidence of its end."""
+    message = "The container could not be located when the pod was terminated"
+    return Ending(137, message, kubelet_reason="ContainerStatusUnknown")
+
+
+def stopped(run: PodRun | None = None, epoch: int = 0) -> Ending:
+    """How a trainer ends on SIGTERM, with a checkpoint unless no epoch is done."""
     words = LastWords(reason="Stopped", message="stopped by SIGTERM")
+    if run is not None and epoch:
+        location, digest = checkpoint(run, epoch)
+        words = words.model_copy(update={"location": location, "manifest_sha256": digest})
     return Ending(ExitCode.STOPPED, words.model_dump_json())
+
+
+def checkpoint(run: PodRun, epoch: int) -> tuple[str, str]:
+    """Write a checkpoint, checkpoint.json last; gives its folder and the digest of that."""
+    told = run.run_file()
+    location = join(told.output, CHECKPOINTS_FOLDER, f"{epoch:06d}")
+    weights = f"weights of {told.uid} after {epoch} epochs".encode()
+    stored = run.store.write_bytes(join(location, "last.pt"), weights)
+    manifest = CheckpointManifest(
+        uid=told.uid,
+        attempt=told.attempt,
+        fingerprint=told.fingerprint,
+        epoch=epoch,
+        epochs=told.template.hyperparameters.epochs,
+        files=(stored.model_copy(update={"name": "last.pt"}),),
+        created_at=datetime.now(UTC),
+    )
+    document = manifest.model_dump_json(by_alias=True).encode()
+    run.store.write_bytes(join(location, CHECKPOINT_NAME), document, if_absent=True)
+    return location, hashlib.sha256(document).hexdigest()
 
 
 def progress_of(run: RunFile, epoch: int, epochs: int) -> ProgressReport:
