@@ -229,6 +229,8 @@ class Team:
     def pod(self, name: str = "pod") -> None:
         """A pod of ours that runs on the node, as far as the API knows."""
         container = {"name": "trainer", "image": "nothing"}
+        # Never there, so that the simulated kubelet leaves the pod as it is.
+        volume = {"name": "run", "configMap": {"name": "none"}}
         self.create(
             POD,
             {
@@ -237,7 +239,7 @@ class Team:
                     "labels": {LABEL_ROLE: "training"},
                     "annotations": {ANNOTATION_TARGET_NODE: self.node},
                 },
-                "spec": {"nodeName": self.node, "containers": [container]},
+                "spec": {"nodeName": self.node, "containers": [container], "volumes": [volume]},
             },
         )
         self.api.merge_patch(

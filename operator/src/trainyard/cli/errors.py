@@ -16,6 +16,23 @@ class CommandError(click.ClickException):
     exit_code = FAILED
 
 
+def of_refused_change(subject: str, error: Exception) -> CommandError:
+    """The sentence for a change, sent with a UID, that the API server does not accept.
+
+    Another UID is another object of that name; the API server calls it an immutable field.
+
+    Parameters
+    ----------
+    subject
+        Kind and name of the object.
+    error
+        What the API server said.
+    """
+    if "metadata.uid" in str(error):
+        return CommandError(f"{subject} was deleted and made anew meanwhile: try again")
+    return CommandError(f"the API server does not accept the change of {subject}: {error}")
+
+
 def as_command_error(error: Exception) -> CommandError | None:
     """The sentence for an error of the API server, of the store or of this machine, if it is one.
 

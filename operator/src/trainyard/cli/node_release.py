@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trainyard.api.meta import ANNOTATION_RELEASE
-from trainyard.cli.errors import CommandError
+from trainyard.cli.errors import CommandError, of_refused_change
 from trainyard.cli.node_overview import Lock, lock_of
 from trainyard.cli.output import age
 from trainyard.cluster import names, parse
 from trainyard.cluster.api_server import ApiServer
-from trainyard.cluster.errors import Forbidden
+from trainyard.cluster.errors import Forbidden, Invalid
 from trainyard.cluster.resources import LEASE, LOCK_NAMESPACE, NODE, POD
 from trainyard.decide.facts import NodeFacts, PodFacts
 
@@ -139,6 +139,8 @@ def release(api: ApiServer, holding: Holding) -> None:
             f"you may not annotate node {holding.node.name} ({error}): this takes the rights of "
             "the chart's role node-admin"
         ) from None
+    except Invalid as error:
+        raise of_refused_change(f"node {holding.node.name}", error) from None
 
 
 def wait_released(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from trainyard.api.process import ProcessPhase, TrainingProcess
 from trainyard.api.reasons import ConditionType, Reason
-from trainyard.cli.errors import CommandError
+from trainyard.cli.errors import CommandError, of_refused_change
 from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
+from trainyard.cluster.errors import Invalid
 from trainyard.cluster.resources import PROCESS
 from trainyard.decide.conditions import find
 
@@ -166,7 +167,11 @@ def _write(api: ApiServer, process: TrainingProcess, *, suspend: bool) -> Traini
     meta = process.metadata
     # With the UID, so that the change cannot land on another process of the same name.
     patch = {"metadata": {"uid": meta.uid}, "spec": {"suspend": suspend}}
-    return parse.typed(TrainingProcess, api.merge_patch(PROCESS, meta.name, patch, meta.namespace))
+    try:
+        written = api.merge_patch(PROCESS, meta.name, patch, meta.namespace)
+    except Invalid as error:
+        raise of_refused_change(f"TrainingProcess {process.key}", error) from None
+    return parse.typed(TrainingProcess, written)
 
 
 def _where(process: TrainingProcess) -> str:
