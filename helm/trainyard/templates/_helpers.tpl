@@ -21,6 +21,11 @@ app.kubernetes.io/part-of: trainyard
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* Not those of the operator: no selector may take its pod for one. */}}
+{{- define "trainyard.uninstallLabels" -}}
+{{- include "trainyard.labels" . | replace "app.kubernetes.io/component: operator" "app.kubernetes.io/component: uninstall" -}}
+{{- end -}}
+
 {{/* The fixed namespace of the node locks: the operator knows it by this name. */}}
 {{- define "trainyard.lockNamespace" -}}
 trainyard-locks
@@ -41,6 +46,11 @@ trainyard-leader
 {{- define "trainyard.progressUrl" -}}
 {{- $host := .Values.service.clusterIP | default (printf "%s.%s.svc" (include "trainyard.name" .) .Release.Namespace) -}}
 {{- .Values.progress.url | default (printf "http://%s:%d" $host (int .Values.service.port)) -}}
+{{- end -}}
+
+{{/* The operator's image. */}}
+{{- define "trainyard.image" -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 
 {{/* The operator's settings file. */}}
@@ -72,4 +82,13 @@ namespaces: {{ .Values.namespaces | toJson }}
 resyncSeconds: {{ .Values.resyncSeconds }}
 workers: {{ int .Values.workers }}
 gpuWaitSeconds: {{ int .Values.gpuWaitSeconds }}
+podStartSeconds: {{ int .Values.podStartSeconds }}
+evidenceSeconds: {{ int .Values.evidenceSeconds }}
+leaderElection:
+  enabled: {{ .Values.leaderElection.enabled }}
+  namespace: {{ .Release.Namespace }}
+  name: {{ include "trainyard.leaderLease" . }}
+  leaseSeconds: {{ int .Values.leaderElection.leaseSeconds }}
+  renewSeconds: {{ int .Values.leaderElection.renewSeconds }}
+  retrySeconds: {{ .Values.leaderElection.retrySeconds }}
 {{- end -}}

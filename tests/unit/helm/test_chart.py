@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from rendering import CHART, NAMESPACE, REPOSITORY, RenderingRefused, kinds, one, render
 
 from trainyard.operator.settings import (
+    LeaderElectionSettings,
     ProgressSettings,
     Settings,
     StoreSettings,
@@ -31,6 +33,7 @@ def test_default_values_are_the_defaults_of_the_settings() -> None:
         store=StoreSettings(bucket="models"),
         trainer=TrainerSettings(image="registry.example/trainer:1"),
         progress=ProgressSettings(url="http://trainyard.trainyard-system.svc:8080"),
+        leader_election=LeaderElectionSettings(namespace=NAMESPACE),
     )
 
 
@@ -54,10 +57,21 @@ def test_every_setting_can_be_set() -> None:
         resync_seconds=60,
         workers=2,
         gpu_wait_seconds=5,
+        pod_start_seconds=30,
+        evidence_seconds=7,
+        leader_election=LeaderElectionSettings(
+            enabled=False,
+            namespace=NAMESPACE,
+            lease_seconds=30,
+            renew_seconds=20,
+            retry_seconds=0.5,
+        ),
     )
     # The ports are the chart's business: its Service and probes name them.
     changed = wanted.model_dump(mode="json", by_alias=True, exclude={"health_port": True})
     del changed["progress"]["port"]
+    # Where the leader's Lease is follows from the release: the operator's rights name it.
+    del changed["leaderElection"]["namespace"], changed["leaderElection"]["name"]
     assert settings(changed) == wanted
     at_rest = settings()
     for name in Settings.model_fields:
@@ -80,9 +94,93 @@ def test_changed_settings_are_another_pod_and_a_changed_annotation_is_not_needed
     assert checksum() != checksum({"workers": 5})
 
 
-def test_two_operators_never_run_at_once_on_purpose() -> None:
+def test_two_operators_run_at_once_only_on_purpose_and_one_of_them_decides() -> None:
     spec = one(render(), "Deployment")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    spec = one(render({"replicas": 2}), "Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (2, {"type": "Recreate"})
+    with pytest.raises(RenderingRefused, match=r"leaderElection\.enabled is false: enable it"):
+        render({"replicas": 2, "leaderElection": {"enabled": False}})
+
+
+def test_rights_name_the_lease_that_the_settings_name() -> None:
+    election = settings().leader_election
+    role = one(render(), "Role", "trainyard-leader")
+    assert role["metadata"]["namespace"] == election.namespace
+    assert role["rules"][1]["resourceNames"] == [election.name]
+
+
+def test_metrics_are_served_where_prometheus_looks() -> None:
+    objects = render()
+    annotations = one(objects, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(settings().health_port)
+    assert annotations["prometheus.io/path"] == "/metrics"
+    ports = {port["name"]: port for port in one(objects, "Service")["spec"]["ports"]}
+    assert ports["metrics"]["targetPort"] == "health"
+    assert kinds(objects, "ServiceMonitor") == []
+    values = {"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}}}
+    monitor = one(render(values), "ServiceMonitor")
+    labels = one(render(values), "Service")["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert monitor["spec"]["endpoints"][0]["port"] == "metrics"
+    assert monitor["metadata"]["labels"]["release"] == "p"
+    without = one(render({"metrics": {"annotations": False}}), "Deployment")
+    assert "prometheus.io" not in str(without)
+
+
+def test_before_an_uninstallation_pods_are_let_go_with_the_operators_rights() -> None:
+    objects = render()
+    job = one(objects, "Job", "trainyard-uninstall")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    spec = job["spec"]["template"]["spec"]
+    operator = one(objects, "Deployment")["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == operator["serviceAccountName"]
+    (made,) = spec["containers"]
+    assert made["image"] == operator["containers"][0]["image"]
+    assert (made["command"][-1], made.get("args")) == ("trainyard.operator.uninstall", None)
+    assert find_spec(made["command"][-1]) is not None
+    selector = one(objects, "Deployment")["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    (forced,) = one(render({"uninstall": {"force": True}}), "Job", "trainyard-uninstall")["spec"][
+        "template"
+    ]["spec"]["containers"]
+    assert forced["args"] == ["--force"]
+    assert kinds(render({"uninstall": {"hook": False}}), "Job") == []
+
+
+def test_policies_trust_the_operator_and_whom_the_values_name() -> None:
+    def trusted(values: dict[str, Any]) -> set[str]:
+        policies = kinds(render(values), "ValidatingAdmissionPolicy")
+        assert len(policies) == 3
+        return {
+            variable["expression"]
+            for policy in policies
+            for variable in policy["spec"]["variables"]
+            if variable["name"] == "trusted"
+        }
+
+    (default,) = trusted({})
+    assert f'["system:serviceaccount:{NAMESPACE}:trainyard"]' in default
+    values = {"operatorUsername": "me", "exemptUsers": ["you"], "exemptGroups": ["system:masters"]}
+    (named,) = trusted({"admissionPolicy": values})
+    assert '["me","you"]' in named
+    assert '["system:masters"]' in named
+    (account,) = trusted({"serviceAccount": {"name": "other"}})
+    assert f'["system:serviceaccount:{NAMESPACE}:other"]' in account
+
+
+def test_each_policy_denies_through_a_binding_of_its_name_and_all_can_be_left_out() -> None:
+    objects = render()
+    names = {p["metadata"]["name"] for p in kinds(objects, "ValidatingAdmissionPolicy")}
+    assert names == {"trainyard-pods", "trainyard-jobs", "trainyard-locks"}
+    for policy in kinds(objects, "ValidatingAdmissionPolicy"):
+        assert policy["spec"]["failurePolicy"] == "Fail"
+    bindings = kinds(objects, "ValidatingAdmissionPolicyBinding")
+    assert {b["metadata"]["name"]: b["spec"] for b in bindings} == {
+        name: {"policyName": name, "validationActions": ["Deny"]} for name in names
+    }
+    without = render({"admissionPolicy": {"enabled": False}})
+    assert not [o for o in without if o["kind"].startswith("ValidatingAdmission")]
 
 
 def test_pod_fits_the_restricted_pod_security_standard() -> None:
