@@ -78,7 +78,7 @@ def test_a_download_can_be_repeated_and_fetches_nothing_twice(team: Team) -> Non
     Path("here/config.yaml").unlink()
     said = team.says("models", "download", "cats", "--out", "here", **team.reach)
     assert "model.pth: already there, verified" in said
-    assert "fetching 1 files" in said
+    assert "fetching 1 file" in said
     assert content(team.folder / "here") == FILES
 
 
@@ -196,6 +196,15 @@ def test_files_that_are_not_where_one_looks_are_told_with_where_that_was(team: T
     sentence = team.refuses("models", "download", "cats", **team.reach)
     assert f"{location}/train.log is not in the store" in sentence
     assert f"the endpoint came from your settings ({team.account.endpoint_url})" in sentence
+
+
+def test_a_model_that_is_not_in_the_store_at_all_is_told_in_one_sentence(team: Team) -> None:
+    location = team.model("cats")
+    for name in FILES:
+        team.store.delete(f"{location}/{name}")
+    sentence = team.refuses("models", "download", "cats", **team.reach)
+    assert f"none of the 5 files of {team.namespace}/cats is at {location}" in sentence
+    assert len(sentence.splitlines()) == 1
 
 
 def test_a_profile_has_everything_that_a_download_needs(team: Team) -> None:

@@ -87,6 +87,17 @@ def test_who_may_not_read_nodes_and_locks_sees_what_the_processes_say(team: Team
     assert "You may not list the processes of all namespaces" in done.stderr
 
 
+def test_the_charts_role_for_administrators_of_nodes_sees_nodes_and_locks(team: Team) -> None:
+    team.kubelet.add_node(team.node)
+    team.lock("cats")
+    done = team.run("nodes", who=team.node_admin)
+    assert done.exit_code == 0
+    assert row(team, done.stdout).split()[:5] == (
+        [team.node, "Ready", "yes", "1", f"{team.namespace}/cats"]
+    )
+    assert done.stderr == "You may not list processes: nobody is shown as waiting.\n"
+
+
 def test_a_release_puts_the_uid_of_the_lock_on_the_node_and_waits(team: Team) -> None:
     team.kubelet.add_node(team.node)
     lock = team.lock("cats", quarantined=WHY)

@@ -117,14 +117,25 @@ def observe(api: ApiServer, namespace: str) -> Observed:
             f"You may not list the Leases of namespace {LOCK_NAMESPACE}: the holders are those "
             "that processes show, and a quarantine is not seen."
         )
-    try:
-        raw = api.list(PROCESS).items
-    except Forbidden:
-        raw = api.list(PROCESS, namespace).items
-        gaps.append(
-            f"You may not list the processes of all namespaces: those of {namespace} are counted."
-        )
+    raw, gap = _processes(api, namespace)
+    if gap:
+        gaps.append(gap)
     return Observed(nodes, locks, tuple(_readable(raw)), tuple(gaps))
+
+
+def _processes(api: ApiServer, namespace: str) -> tuple[tuple[Json, ...], str]:
+    """The processes that the person may list, and a sentence if these are not all."""
+    try:
+        return api.list(PROCESS).items, ""
+    except Forbidden:
+        pass
+    try:
+        mine = api.list(PROCESS, namespace).items
+    except Forbidden:
+        return (), "You may not list processes: nobody is shown as waiting."
+    return mine, (
+        f"You may not list the processes of all namespaces: those of {namespace} are counted."
+    )
 
 
 def rows(seen: Observed) -> tuple[NodeRow, ...]:

@@ -36,7 +36,8 @@ class LineProgress:
         """See `Progress`."""
         total = sum(file.size_bytes for file in files)
         if files:
-            click.echo(f"fetching {len(files)} files, {size(total)}")
+            count = "1 file" if len(files) == 1 else f"{len(files)} files"
+            click.echo(f"fetching {count}, {size(total)}")
 
     def kept(self, file: WantedFile) -> None:
         """See `Progress`."""
@@ -55,7 +56,7 @@ class LineProgress:
 
 
 class BarProgress:
-    """One bar a file, and a line for each that is done."""
+    """A bar for the file that is being fetched, and a line for each that is done."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -63,8 +64,6 @@ class BarProgress:
 
     def begin(self, files: Sequence[WantedFile]) -> None:
         """See `Progress`."""
-        for file in files:
-            self._tasks[file.name] = self._bars.add_task(file.name, total=file.size_bytes)
 
     def kept(self, file: WantedFile) -> None:
         """See `Progress`."""
@@ -72,11 +71,15 @@ class BarProgress:
 
     def advance(self, file: WantedFile, count: int) -> None:
         """See `Progress`."""
+        if file.name not in self._tasks:
+            self._tasks[file.name] = self._bars.add_task(file.name, total=file.size_bytes)
         self._bars.advance(self._tasks[file.name], count)
 
     def done(self, file: WantedFile) -> None:
         """See `Progress`."""
-        self._bars.remove_task(self._tasks[file.name])
+        task = self._tasks.pop(file.name, None)
+        if task is not None:
+            self._bars.remove_task(task)
         self._bars.console.print(f"{file.name}: {size(file.size_bytes)}, verified", markup=False)
 
 

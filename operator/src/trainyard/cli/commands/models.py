@@ -89,6 +89,9 @@ def download(name: str, out: Path | None, overwrite: bool) -> None:
             done = download_files(access.store, files, folder, progress, overwrite=overwrite)
     except (AccessDenied, BucketNotFound, StoreUnavailable) as error:
         raise access.explain(error) from None
+    if len(done.missing) == len(files) > 1:
+        location = model.spec.artefacts.location
+        raise access.explain(f"none of the {len(files)} files of {model.key} is at {location}")
     sentences = "\n".join((*done.damaged, *done.missing))
     if done.missing:
         raise access.explain(sentences)
