@@ -191,6 +191,14 @@ ROWS = [
     Row("a user makes such a Job", ADMINISTRATOR, "POST", JOB.path(TEAM), NEW_JOB, CREATE_PROCESS),
     Row("a user starts it by hand", ADMINISTRATOR, "PATCH", job(), START, "set its spec.suspend"),
     Row("a user takes the label off", ADMINISTRATOR, "PATCH", job(), label(None), ONLY_OPERATOR),
+    Row(
+        "a user takes the label off a Job and its pods",
+        ADMINISTRATOR,
+        "PATCH",
+        job(),
+        {**label(None), "spec": {"template": label(None)}},
+        ONLY_OPERATOR,
+    ),
     Row("a user gives it to a Job", ADMINISTRATOR, "PATCH", job("own"), label("training"), "only"),
     Row(
         "a user makes a Job whose pods would carry the label",
