@@ -246,3 +246,23 @@ def test_answer_never_repeats_the_token() -> None:
     for answer in (INVALID, token_of("other"), Answer(500, b"{}")):
         ((_, text),), _, _ = post((body_of(GOOD), secret), answers=[answer])
         assert "canary" not in text
+
+
+def test_standby_refuses_reports_and_closes_the_connection() -> None:
+    fake, heard = FakeApi(), Heard()
+
+    async def main() -> tuple[int, str, str | None]:
+        service = ProgressService(
+            door, cluster(), lambda told, key: heard.append((told, key)), LIMIT, lambda: False
+        )
+        async with TestClient(TestServer(service.application())) as client:
+            response = await client.post("/v1/progress", data=body_of(GOOD), headers=AUTH)
+            connection = response.headers.get("Connection")
+            return response.status, await response.text(), connection
+
+    with serving(fake) as door:
+        status, text, connection = asyncio.run(main())
+    assert (status, connection) == (503, "close")
+    assert json.loads(text)["message"] == "this operator stands by, another one leads"
+    assert heard == []
+    assert fake.requests == [], "nobody's token is reviewed for it"

@@ -232,3 +232,37 @@ def test_timer_that_was_replaced_by_an_earlier_one_does_not_fire() -> None:
         assert await idle(queue, 0.1)
 
     run(body)
+
+
+def test_cleared_it_gives_nothing_and_keeps_no_timer_and_no_failure() -> None:
+    async def body(queue: Queue) -> None:
+        queue.add("busy")
+        await queue.get()
+        queue.add("failed")
+        await queue.get()
+        queue.done("failed", failed=True)
+        queue.add("busy")
+        queue.add("waiting")
+        queue.add_after("later", 0.01)
+        queue.clear()
+        assert len(queue) == 1, "what is being worked on"
+        assert timer(queue, "failed") is None
+        assert await idle(queue, 0.05)
+        queue.done("busy")
+        assert await idle(queue)
+        queue.add("waiting")
+        assert await queue.get() == "waiting"
+
+    run(body)
+
+
+def test_cleared_while_a_worker_waits_it_gives_that_worker_the_next_key() -> None:
+    async def body(queue: Queue) -> None:
+        worker = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        queue.add("dropped")
+        queue.clear()
+        queue.add("next")
+        assert await worker == "next"
+
+    run(body)

@@ -23,3 +23,22 @@ def test_reports_are_kept_apart_and_forgotten_one_by_one() -> None:
     store.forget("nobody")
     assert store.get(UID) is None
     assert store.get("another") is not None
+
+
+def test_reports_of_all_but_the_unfinished_are_forgotten() -> None:
+    store = ReportStore(lambda: NOW)
+    for uid in ("a", "b", "c"):
+        store.put(report(10, uid=uid).report, NOW)
+    store.retain({"b", "not-here"})
+    assert len(store) == 1
+    assert store.get("b") is not None
+
+
+def test_it_says_since_when_it_listens() -> None:
+    times = iter([NOW, after(60)])
+    store = ReportStore(lambda: next(times))
+    assert store.listening_since == NOW
+    store.put(report(10).report, NOW)
+    store.listen_anew()
+    assert store.listening_since == after(60)
+    assert store.get(UID) is None, "what came before may be older than what another one was told"

@@ -85,7 +85,7 @@ class Runtime:
         self._deciding = asyncio.Event()
         if self._elector is None:
             self._deciding.set()
-        lock = NodeLock(api)
+        lock = NodeLock(api, settings.evidence_seconds)
         self._feed = Feed(
             api,
             lock,
@@ -267,9 +267,9 @@ class Runtime:
             await self._deciding.wait()
             key = await self._queue.get()
             if not self._may_decide():
-                # The lead was lost, or its renewal is late: the key stays until that is known.
+                # The lead was lost; or it was just won, or its renewal is late: then the key stays.
                 self._queue.done(key)
-                if self._deciding.is_set():
+                if self._queueing:
                     self._queue.add(key)
                     await asyncio.sleep(LATE_RENEWAL_SECONDS)
                 continue
