@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
+import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from trainyard.api.run import StoreLocation
+from tests.unit.trainer.pods import BUCKET, SPLITS, Bench, Ended
+from trainyard.api.report import ExitCode, LastWords
+from trainyard.api.run import SnapshotRunFile, StoreLocation
 from trainyard.stores import Credentials, Store, join, open_store
+from trainyard.stores.snapshots import read_snapshot
 from trainyard_local.s3 import S3Server
 from trainyard_trainer.machine import quieten
+from trainyard_trainer.main import main
+from trainyard_trainer.progress import Reporter
+from trainyard_trainer.snapshot import make_snapshot
 
 # Before anything imports ultralytics: without it, importing it asks the network, and it writes into
 # the home folder of whoever runs the tests.
 quieten(Path(tempfile.mkdtemp(prefix="trainyard-tests-")), threads=1)
 
-BUCKET = "trainyard-tests"
 _names = iter(range(1_000_000))
 
 
@@ -84,3 +92,72 @@ def write_folder(root: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
+
+
+@pytest.fixture(scope="session")
+def bench(store: Store, s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    made = Bench(store, s3_server, tmp_path_factory.mktemp("bench"))
+    for engine, kind in (("yolo-cls", "folders"), ("yolo-det", "yolo")):
+        for split, seeds in SPLITS.items():
+            files: dict[str, bytes | str] = {"data.yaml": "names: [disc, square]"}
+            for seed in seeds:
+                value = ("disc", "square")[seed % 2]
+                data, box = shape_bytes(value, seed)
+                if engine == "yolo-cls":
+                    files[f"{value}/{seed}.png"] = data
+                else:
+                    files[f"images/{seed}.png"] = data
+                    numbers = " ".join(f"{number:.6f}" for number in box)
+                    files[f"labels/{seed}.txt"] = f"{seed % 2} {numbers}\n"
+            prefix = f"source/{engine}/{split}"
+            put(store, prefix, files)
+            run = SnapshotRunFile.model_validate(
+                {
+                    "name": split,
+                    "namespace": "team",
+                    "uid": "u",
+                    "selections": [
+                        {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": kind}
+                    ],
+                    "output": f"s3://{BUCKET}/snapshots",
+                }
+            )
+            words = make_snapshot(store, run, Reporter(None, "snapshot", "u"))
+            assert words.location is not None
+            digest = read_snapshot(store, words.location).digest
+            made.snapshots[engine, split] = {
+                "name": split,
+                "uri": words.location,
+                "digest": digest,
+            }
+    return made
+
+
+@pytest.fixture
+def run_here(
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Callable[[str], Ended]]:
+    """Runs a run.yaml in this process, which has the libraries loaded already."""
+    before = os.environ.copy()
+    log = logging.getLogger("trainyard")
+    handlers, propagate = list(log.handlers), log.propagate
+    handlers_of_signals = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bench.server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
+    monkeypatch.setenv("TRAINYARD_WORKDIR", str(tmp_path / "work"))
+    monkeypatch.setenv("TRAINYARD_TERMINATION_LOG", str(tmp_path / "last-words"))
+
+    def run(document: str) -> Ended:
+        (tmp_path / "run.yaml").write_text(document)
+        code = main(["run", str(tmp_path / "run.yaml")])
+        words = LastWords.model_validate_json((tmp_path / "last-words").read_bytes())
+        return Ended(ExitCode(code), words, capsys.readouterr().out, "", tmp_path)
+
+    yield run
+    signal.signal(signal.SIGTERM, handlers_of_signals)
+    log.handlers, log.propagate = handlers, propagate
+    os.environ.clear()
+    os.environ.update(before)

@@ -66,3 +66,15 @@ def test_percent_never_goes_back_and_ends_below_a_hundred() -> None:
     seen += [estimate.percent(now + 1000), estimate.percent(now + 100_000)]
     assert seen == sorted(seen)
     assert seen[-1] == 99.0
+
+
+def test_epochs_of_earlier_attempts_count_as_passed_and_are_not_to_come() -> None:
+    estimate = Estimate(0.0, epochs=10)
+    estimate.go_on(6, 600.0)
+    assert estimate.remaining(0.0) is None
+    assert estimate.preparing(1.0) == 57
+    estimate.training_started(20.0, 10)
+    estimate.epoch(120.0)
+    # 3 epochs of 100 s and what follows on them are left, of 600 + 120 s and these.
+    assert estimate.remaining(120.0) == pytest.approx(300 + 50)
+    assert estimate.percent(120.0) == pytest.approx(100 * 720 / (720 + 350))

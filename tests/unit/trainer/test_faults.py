@@ -57,3 +57,32 @@ def test_a_long_history_is_thinned_to_its_shape(count: int) -> None:
     assert list(kept) == sorted(set(kept))
     if count:
         assert (kept[0], kept[-1]) == (0, count - 1)
+
+
+def test_the_end_of_a_log_is_whole_lines_and_not_too_many(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    assert termination.tail(log) == ""
+    log.write_text("first\nlast\n")
+    assert termination.tail(log) == "first\nlast"
+    lines = [f"line {number} " + "ü" * 50 for number in range(5000)]
+    log.write_text("\n".join(lines) + "\n")
+    found = termination.tail(log)
+    assert len(found) <= 2048
+    assert found.splitlines() == lines[-len(found.splitlines()) :]
+    assert len(found) > 1900
+    log.write_text("before\n" + "x" * 100_000 + "\nlast\n")
+    assert termination.tail(log).splitlines()[-1] == "last"
+    log.write_text("before\n" + "x" * 10_000 + "\nlast\n")
+    assert termination.tail(log) == f"before\n{'x' * 400} ...\nlast"
+
+
+def test_too_long_last_words_lose_old_lines_of_the_log_before_their_message() -> None:
+    tail = "\n".join(f"{number:02d} " + "ü" * 47 for number in range(40))
+    words = LastWords(reason="Stopped", message="é" * 1500, log_tail=tail)
+    found = LastWords.model_validate_json(termination.encode(words))
+    assert found.message == words.message
+    assert 0 < len(found.log_tail) < len(tail)
+    assert tail.endswith(found.log_tail)
+    assert found.log_tail[:2].isdigit()
+    short = LastWords(reason="Stopped", message="m", log_tail="a\nb")
+    assert LastWords.model_validate_json(termination.encode(short)) == short

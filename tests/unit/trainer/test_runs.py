@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import logging
-import os
 import signal
-import subprocess
-import sys
-import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,216 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.unit.trainer.conftest import BUCKET, put, shape_bytes
-from trainyard.api.documents import dump_yaml
-from trainyard.api.report import ExitCode, LastWords, ProgressReport, Stage
-from trainyard.api.run import RunFile, SnapshotRunFile
-from trainyard.stores import Store, join, verify_manifest
-from trainyard.stores.snapshots import read_snapshot
-from trainyard_local.s3 import S3Server
+from tests.unit.trainer.pods import BUCKET, EPOCHS, Bench, Ended, Operator, sealed
+from trainyard.api.report import ExitCode, ProgressReport, Stage
+from trainyard.stores import join, verify_manifest
 from trainyard_trainer import model
-from trainyard_trainer.main import main
 from trainyard_trainer.predict import predict
-from trainyard_trainer.progress import Reporter
-from trainyard_trainer.snapshot import make_snapshot
 
-EPOCHS = 2
 TOKEN = "canary-token-8d1f"
-SPLITS = {"train": range(16), "dev": range(100, 108), "test": range(200, 206)}
-
-
-class Operator:
-    """Receives reports like the operator does."""
-
-    def __init__(self) -> None:
-        received: list[tuple[str, str, dict[str, Any]]] = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                received.append((self.path, self.headers["Authorization"], json.loads(body)))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.received = received
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@dataclass
-class Bench:
-    """Snapshots of discs and squares for both engines, and what runs them."""
-
-    store: Store
-    server: S3Server
-    root: Path
-    snapshots: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
-
-    def document(self, engine: str, **changes: Any) -> dict[str, Any]:
-        """A run.yaml with the changes made at the top."""
-        classify = engine == "yolo-cls"
-        values = ("disc", "square")
-        return {
-            "name": f"tiny-{engine}",
-            "namespace": "team",
-            "uid": f"uid-{engine}",
-            "fingerprint": "f" * 64,
-            "capability_name": "shape",
-            "capability": {
-                "type": "ImageClassifierElement" if classify else "DetectorElement",
-                "outputs": [
-                    {"attribute": "class", "value": value, "position": position}
-                    for position, value in enumerate(values)
-                ],
-            },
-            "template_name": "tiny",
-            "template": self.template(engine),
-            "datasets": {split: [self.snapshots[engine, split]] for split in SPLITS},
-            "output": f"s3://{BUCKET}/runs/{engine}-{time.monotonic_ns()}",
-            "store": {"endpoint_url": self.server.endpoint_url},
-        } | changes
-
-    def template(self, engine: str, **hyperparameters: Any) -> dict[str, Any]:
-        return {
-            "displayName": "tiny",
-            "engine": engine,
-            "baseModel": {"architecture": "yolo11n"},
-            "hyperparameters": {"epochs": EPOCHS, "batchSize": 8, "imageSize": 64}
-            | hyperparameters,
-            "resources": {"gpus": 0, "cpu": "1"},
-        }
-
-    def start(self, command: str, document: str, operator: str = "") -> subprocess.Popen[str]:
-        """Start the trainer; `finish` waits for it."""
-        folder = self.root / f"pod-{time.monotonic_ns()}"
-        folder.mkdir()
-        (folder / "run.yaml").write_text(document)
-        allowed = ",".join([self.server.endpoint_url.removeprefix("http://"), operator])
-        guarded = Path(__file__).with_name("guarded.py")
-        process = subprocess.Popen(
-            [sys.executable, guarded, allowed, folder / "calls", command, folder / "run.yaml"],
-            env=os.environ
-            | {
-                "AWS_ACCESS_KEY_ID": self.server.access_key,
-                "AWS_SECRET_ACCESS_KEY": self.server.secret_key,
-                "TRAINYARD_WORKDIR": str(folder / "work"),
-                "TRAINYARD_TERMINATION_LOG": str(folder / "last-words"),
-                "HOME": "/nonexistent",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        process.folder = folder  # type: ignore[attr-defined]
-        return process
-
-    def finish(self, process: subprocess.Popen[str]) -> Ended:
-        output, _ = process.communicate(timeout=300)
-        folder: Path = process.folder  # type: ignore[attr-defined]
-        calls = folder / "calls"
-        return Ended(
-            ExitCode(process.returncode),
-            LastWords.model_validate_json((folder / "last-words").read_bytes()),
-            output,
-            calls.read_text() if calls.exists() else "",
-            folder,
-        )
-
-    def run(self, document: dict[str, Any], operator: str = "") -> Ended:
-        return self.finish(self.start("run", sealed(document), operator))
-
-
-def sealed(document: dict[str, Any]) -> str:
-    """run.yaml as the operator writes it."""
-    return dump_yaml(RunFile.model_validate(document).sealed().to_wire())
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a trainer ended."""
-
-    code: ExitCode
-    words: LastWords
-    output: str
-    forbidden_calls: str
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def bench(store: Store, s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    made = Bench(store, s3_server, tmp_path_factory.mktemp("bench"))
-    for engine, kind in (("yolo-cls", "folders"), ("yolo-det", "yolo")):
-        for split, seeds in SPLITS.items():
-            files: dict[str, bytes | str] = {"data.yaml": "names: [disc, square]"}
-            for seed in seeds:
-                value = ("disc", "square")[seed % 2]
-                data, box = shape_bytes(value, seed)
-                if engine == "yolo-cls":
-                    files[f"{value}/{seed}.png"] = data
-                else:
-                    files[f"images/{seed}.png"] = data
-                    numbers = " ".join(f"{number:.6f}" for number in box)
-                    files[f"labels/{seed}.txt"] = f"{seed % 2} {numbers}\n"
-            prefix = f"source/{engine}/{split}"
-            put(store, prefix, files)
-            run = SnapshotRunFile.model_validate(
-                {
-                    "name": split,
-                    "namespace": "team",
-                    "uid": "u",
-                    "selections": [
-                        {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": kind}
-                    ],
-                    "output": f"s3://{BUCKET}/snapshots",
-                }
-            )
-            words = make_snapshot(store, run, Reporter(None, "snapshot", "u"))
-            assert words.location is not None
-            digest = read_snapshot(store, words.location).digest
-            made.snapshots[engine, split] = {
-                "name": split,
-                "uri": words.location,
-                "digest": digest,
-            }
-    return made
-
-
-@pytest.fixture
-def run_here(
-    bench: Bench,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Callable[[str], Ended]]:
-    """Runs a run.yaml in this process, which has the libraries loaded already."""
-    before = os.environ.copy()
-    log = logging.getLogger("trainyard")
-    handlers, propagate = list(log.handlers), log.propagate
-    handlers_of_signals = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bench.server.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
-    monkeypatch.setenv("TRAINYARD_WORKDIR", str(tmp_path / "work"))
-    monkeypatch.setenv("TRAINYARD_TERMINATION_LOG", str(tmp_path / "last-words"))
-
-    def run(document: str) -> Ended:
-        (tmp_path / "run.yaml").write_text(document)
-        code = main(["run", str(tmp_path / "run.yaml")])
-        words = LastWords.model_validate_json((tmp_path / "last-words").read_bytes())
-        return Ended(ExitCode(code), words, capsys.readouterr().out, "", tmp_path)
-
-    yield run
-    signal.signal(signal.SIGTERM, handlers_of_signals)
-    log.handlers, log.propagate = handlers, propagate
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,7 @@ class Recipe:
         _log.info("publish: %d files to %s", len(files) + 1, self.run.output)
         stored = publish.upload(self.store, self.run, [*files, self.folder / publish.LOG])
         self.stop.disarm()
+        _log.info("publish: all files are stored, writing the manifest")
         words = publish.finish(
             self.store,
             self.run,

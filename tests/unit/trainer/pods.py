@@ -1,0 +1,152 @@
+"""Runs the trainer as a pod does, against a real S3 server."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainyard.api.documents import dump_yaml
+from trainyard.api.report import ExitCode, LastWords
+from trainyard.api.run import RunFile
+from trainyard.stores import Store
+from trainyard_local.s3 import S3Server
+
+BUCKET = "trainyard-tests"
+EPOCHS = 2
+SPLITS = {"train": range(16), "dev": range(100, 108), "test": range(200, 206)}
+
+
+class Operator:
+    """Receives reports like the operator does."""
+
+    def __init__(self) -> None:
+        received: list[tuple[str, str, dict[str, Any]]] = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                received.append((self.path, self.headers["Authorization"], json.loads(body)))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.received = received
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Bench:
+    """Snapshots of discs and squares for both engines, and what runs them."""
+
+    store: Store
+    server: S3Server
+    root: Path
+    snapshots: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+
+    def document(self, engine: str, **changes: Any) -> dict[str, Any]:
+        """A run.yaml with the changes made at the top."""
+        classify = engine == "yolo-cls"
+        values = ("disc", "square")
+        return {
+            "name": f"tiny-{engine}",
+            "namespace": "team",
+            "uid": f"uid-{engine}",
+            "fingerprint": "f" * 64,
+            "capability_name": "shape",
+            "capability": {
+                "type": "ImageClassifierElement" if classify else "DetectorElement",
+                "outputs": [
+                    {"attribute": "class", "value": value, "position": position}
+                    for position, value in enumerate(values)
+                ],
+            },
+            "template_name": "tiny",
+            "template": self.template(engine),
+            "datasets": {split: [self.snapshots[engine, split]] for split in SPLITS},
+            "output": f"s3://{BUCKET}/runs/{engine}-{time.monotonic_ns()}",
+            "store": {"endpoint_url": self.server.endpoint_url},
+        } | changes
+
+    def template(self, engine: str, **hyperparameters: Any) -> dict[str, Any]:
+        return {
+            "displayName": "tiny",
+            "engine": engine,
+            "baseModel": {"architecture": "yolo11n"},
+            "hyperparameters": {"epochs": EPOCHS, "batchSize": 8, "imageSize": 64}
+            | hyperparameters,
+            "resources": {"gpus": 0, "cpu": "1"},
+        }
+
+    def start(
+        self, command: str, document: str, operator: str = "", **variables: str
+    ) -> subprocess.Popen[str]:
+        """Start the trainer; `finish` waits for it."""
+        folder = self.root / f"pod-{time.monotonic_ns()}"
+        folder.mkdir()
+        (folder / "run.yaml").write_text(document)
+        allowed = ",".join([self.server.endpoint_url.removeprefix("http://"), operator])
+        guarded = Path(__file__).with_name("guarded.py")
+        process = subprocess.Popen(
+            [sys.executable, guarded, allowed, folder / "calls", command, folder / "run.yaml"],
+            env=os.environ
+            | {
+                "AWS_ACCESS_KEY_ID": self.server.access_key,
+                "AWS_SECRET_ACCESS_KEY": self.server.secret_key,
+                "TRAINYARD_WORKDIR": str(folder / "work"),
+                "TRAINYARD_TERMINATION_LOG": str(folder / "last-words"),
+                "HOME": "/nonexistent",
+            }
+            | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        process.folder = folder  # type: ignore[attr-defined]
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> Ended:
+        output, _ = process.communicate(timeout=300)
+        folder: Path = process.folder  # type: ignore[attr-defined]
+        calls = folder / "calls"
+        return Ended(
+            ExitCode(process.returncode),
+            LastWords.model_validate_json((folder / "last-words").read_bytes()),
+            output,
+            calls.read_text() if calls.exists() else "",
+            folder,
+        )
+
+    def run(self, document: dict[str, Any], operator: str = "") -> Ended:
+        return self.finish(self.start("run", sealed(document), operator))
+
+
+def sealed(document: dict[str, Any]) -> str:
+    """run.yaml as the operator writes it."""
+    return dump_yaml(RunFile.model_validate(document).sealed().to_wire())
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a trainer ended."""
+
+    code: ExitCode
+    words: LastWords
+    output: str
+    forbidden_calls: str
+    folder: Path
