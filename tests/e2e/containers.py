@@ -44,16 +44,18 @@ class ContainerWatch:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_SECONDS):
-            try:
-                self._look()
-            except LocalClusterError as error:
-                self.failure = str(error)
+            self._look()
 
     def _look(self) -> None:
         for node in self._cluster.nodes:
+            try:
+                found = node.containers()
+            except LocalClusterError as error:
+                self.failure = str(error)
+                continue
             running = frozenset(
                 f"{item.namespace}/{item.pod}"
-                for item in node.containers()
+                for item in found
                 if item.running and not item.holds_pod and item.pod.startswith("tp-")
             )
             self.seen[node.name] |= running

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from tests.e2e import manifests
 from tests.e2e.conftest import REPOSITORY, Team
 from tests.e2e.containers import ContainerWatch
+from tests.e2e.steps import apply, condition, finish, get, until
 from trainyard.api.process import TrainingProcess
 from trainyard.api.run import StoreLocation
 from trainyard.stores import Credentials, open_store
@@ -21,41 +20,6 @@ from trainyard_demo import outcome
 from trainyard_demo.install import SYSTEM
 
 pytestmark = pytest.mark.timeout(900)
-
-
-def apply(team: Team, *items: dict[str, Any]) -> None:
-    team.kubectl(
-        "apply",
-        "-f",
-        "-",
-        stdin=json.dumps({"kind": "List", "apiVersion": "v1", "items": list(items)}),
-    )
-
-
-def get(team: Team, kind: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(team.kubectl("get", kind, name, "-o", "json"))
-    return found
-
-
-def condition(item: dict[str, Any], type_: str) -> dict[str, Any]:
-    conditions = item.get("status", {}).get("conditions", [])
-    found: dict[str, Any] = next((one for one in conditions if one["type"] == type_), {})
-    return found
-
-
-def until(what: str, check: Callable[[], Any], seconds: float = 180) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(1)
-    pytest.fail(f"after {seconds:.0f} s: {what}")
-
-
-def finish(team: Team, name: str) -> dict[str, Any]:
-    team.kubectl("wait", "--for=condition=Finished", f"tp/{name}", "--timeout=280s")
-    return get(team, "tp", name)
 
 
 def test_two_runs_share_a_node_one_after_the_other_while_the_operator_is_killed(
