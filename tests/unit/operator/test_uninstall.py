@@ -107,7 +107,7 @@ def test_live_run_is_named_and_nothing_is_changed(fake: FakeApi, api: ApiServer)
     first, advice = str(refusal.value).splitlines()
     assert first == "pod team/alive of TrainingProcess team/digits on node gpu-1"
     assert "1 run lives, so Trainyard is not uninstalled" in advice
-    assert "uninstall.force=true" in advice
+    assert "with --force, then helm uninstall --no-hooks" in advice
     assert finalizers(fake, "alive") == finalizers(fake, "over") == TRACKED
     assert fake.objects[LEADER]["spec"]["holderIdentity"] == "", "the operator leads again"
     assert {path for _, path in fake.writes()} == {LEADER}

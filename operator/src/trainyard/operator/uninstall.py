@@ -33,8 +33,8 @@ from trainyard.operator.settings import (
 
 TRIES = 5
 """How often a write is repeated that met another one."""
-LEAD_SECONDS = 60
-"""For so long nobody else takes the lead: Helm deletes the operator right after this."""
+LEAD_SECONDS = 120
+"""For so long nobody else takes the lead: by then the operator is deleted."""
 STEP_BACK_SECONDS = 3.0
 """What a leader that was replaced needs to finish the pass that it is in."""
 
@@ -273,9 +273,10 @@ def _node(pod: Json) -> str:
 def _advice(count: int) -> str:
     runs = "1 run lives" if count == 1 else f"{count} runs live"
     return (
-        f"{runs}, so Trainyard is not uninstalled: wait for the end, or stop with "
-        "`trainyard stop NAME` (or delete) each of them; or let them go on without an operator and "
-        "quarantine their nodes: uninstall.force=true in the release's values, or --force here"
+        f"{runs}, so Trainyard is not uninstalled: wait for the end, or stop or delete each of "
+        "them, and try again; or let them go on without an operator, with their nodes quarantined: "
+        "run this in the operator's pod with --force, then helm uninstall --no-hooks; to keep "
+        "Trainyard: helm rollback"
     )
 
 
