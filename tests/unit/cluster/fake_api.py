@@ -8,7 +8,6 @@ Schedulers, controllers and admission belong to the integration tests, which run
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 import uuid
@@ -53,7 +52,7 @@ class FakeApi:
 
     def put(self, path: str, body: Json) -> Json:
         """Store an object as if somebody else had written it."""
-        made = copy.deepcopy(body)
+        made: Json = json.loads(json.dumps(body))
         self.version += 1
         meta = made.setdefault("metadata", {})
         meta.setdefault("name", path.rpartition("/")[2])
