@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from trainyard.cli import __main__
 from trainyard.cli.app import COMMANDS, run, trainyard
 
 KUBECONFIG = """
@@ -152,3 +153,13 @@ def test_a_broken_kubeconfig_is_told_in_a_sentence(
     said = capsys.readouterr().err
     assert str(path) in said
     assert len(said.splitlines()) == 1
+
+
+def test_an_installation_without_the_extra_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(__main__, "NEEDED", ("click", "a_library_that_is_not_there"))
+    assert __main__.main() == 1
+    assert capsys.readouterr().err == (
+        "Error: the command line needs a_library_that_is_not_there: install trainyard[cli]\n"
+    )
