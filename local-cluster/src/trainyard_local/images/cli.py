@@ -1,4 +1,4 @@
-"""The commands ``images build``, ``images load`` and ``images reference``."""
+"""The commands ``images build``, ``load``, ``export`` and ``reference``."""
 
 import argparse
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trainyard_local.cluster import Cluster
 from trainyard_local.images.build import build, chosen, not_built, workshop
 from trainyard_local.images.containerd import Containerd
+from trainyard_local.images.export import export_images
 from trainyard_local.images.load import load_images
 from trainyard_local.progress import Reporter
 
@@ -54,6 +55,17 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
     action.add_argument("--ctr", default="ctr", help="command line for --containerd")
     action.set_defaults(func=_load)
 
+    action = actions.add_parser("export", help="write the built images as archives")
+    action.add_argument("images", **names)  # type: ignore[arg-type]
+    action.add_argument(
+        "--to",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="one archive an image, for `ctr images import` and `podman load`",
+    )
+    action.set_defaults(func=_export)
+
     action = actions.add_parser("reference", help="print the name of a built image")
     action.add_argument("images", **names)  # type: ignore[arg-type]
     action.add_argument("--digest", action="store_true", help="name it by digest, not by tag")
@@ -74,6 +86,12 @@ def _load(arguments: argparse.Namespace) -> int:
         nodes = cluster_nodes(Cluster.open(reporter=reporter, own=True))
     for image in load_images(arguments.images, nodes, reporter):
         print(image.reference)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    for path in export_images(arguments.images, arguments.to, Reporter()):
+        print(path)
     return 0
 
 

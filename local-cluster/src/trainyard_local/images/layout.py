@@ -172,6 +172,7 @@ def write_archive(
     names: Iterable[str],
     without: Collection[str],
     target: BinaryIO,
+    blob: tuple[str, int, BinaryIO] | None = None,
 ) -> None:
     """Write an OCI archive of one image.
 
@@ -187,6 +188,8 @@ def write_archive(
         Digests of blobs that the reader already has.
     target : binary file
         Where the archive goes.
+    blob : tuple of str, int and binary file, or None
+        Digest, size and content of a blob that the layout does not have.
     """
     manifest = layout.read(manifest_digest)
     size = layout.blob(manifest_digest).stat().st_size
@@ -201,6 +204,10 @@ def write_archive(
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text))
         for digest in (manifest_digest, manifest["config"]["digest"], *layers):
-            if digest not in without:
+            if blob is not None and digest == blob[0]:
+                member = tarfile.TarInfo(f"blobs/sha256/{digest.removeprefix('sha256:')}")
+                member.size = blob[1]
+                archive.addfile(member, blob[2])
+            elif digest not in without:
                 path = layout.blob(digest)
                 archive.add(path, f"blobs/sha256/{path.name}", recursive=False)
