@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from typing import Any
 
+from support.scraping import writes
 from support.trainer import fails, progress_of
 from support.waiting import eventually
 from support.world import NAMESPACE, World
@@ -25,37 +25,6 @@ from trainyard.cluster.resources import (
 
 Json = dict[str, Any]
 QUIET_SECONDS = 20.0
-WRITES = {"POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION", "APPLY"}
-OURS = {
-    "capabilities",
-    "configmaps",
-    "datasets",
-    "events",
-    "jobs",
-    "pods",
-    "tokenreviews",
-    "trainedmodels",
-    "trainingprocesses",
-    "trainingtemplates",
-}
-"""Resources that nobody but the operator and the Job controller writes here."""
-_SAMPLE = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<count>\S+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-
-
-def _writes(world: World) -> Counter[str]:
-    """Write requests that the API server has counted, those that changed nothing included."""
-    client = world.api._client
-    prepared = client.param_serialize("GET", "/metrics", auth_settings=["BearerToken"])
-    response = client.call_api(*prepared, _request_timeout=(5, 20))
-    found: Counter[str] = Counter()
-    for sample in _SAMPLE.finditer(response.read().decode()):
-        labels = dict(_LABEL.findall(sample["labels"]))
-        if labels["verb"] in WRITES and labels["resource"] in OURS:
-            found[f"{labels['verb']} {labels['resource']} {labels['code']}"] += int(
-                float(sample["count"])
-            )
-    return found
 
 
 def _versions(world: World) -> dict[str, str]:
@@ -118,16 +87,16 @@ def test_nothing_is_written_while_nothing_happens_nor_when_the_operator_starts(
     _settle(world)
     world.kubelet.pause_heartbeats()
     try:
-        writes, versions = _writes(world), _versions(world)
+        before, versions = writes(world.api), _versions(world)
         time.sleep(QUIET_SECONDS)
         assert _versions(world) == versions
-        assert _writes(world) - writes == Counter()
-        assert any(key.startswith("PATCH trainingprocesses") for key in writes), "it counts"
+        assert writes(world.api) - before == Counter()
+        assert any(key.startswith("PATCH trainingprocesses") for key in before), "it counts"
     finally:
         world.kubelet.resume_heartbeats()
     world.operator.kill()
-    writes = _writes(world)
+    before = writes(world.api)
     world.operator.start()
     time.sleep(4)
     assert _versions(world) == versions
-    assert _writes(world) - writes == Counter()
+    assert writes(world.api) - before == Counter()
