@@ -327,6 +327,7 @@ class Cluster:
             self.s3_server.start()
         with say.step(f"starting {len(self.nodes)} nodes and waiting until they are ready", 15):
             for node in self.nodes:
+                node.heal()
                 node.start_containerd()
                 if fresh:
                     node.remove_containers()

@@ -199,6 +199,14 @@ def test_wrong_credentials_are_named_as_such_and_never_quoted(s3_server: S3Serve
     assert CANARY not in repr(Credentials("a", CANARY))
 
 
+def test_unknown_access_key_is_no_missing_object(s3_server: S3Server) -> None:
+    store = open_store(
+        StoreLocation(endpoint_url=s3_server.endpoint_url), Credentials("nobody", CANARY)
+    )
+    with pytest.raises(AccessDenied, match="refuses access"):
+        store.read_bytes("s3://trainyard-tests/x")
+
+
 def test_missing_credentials_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     store = open_store(StoreLocation(endpoint_url="http://127.0.0.1:1"))

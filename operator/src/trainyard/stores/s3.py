@@ -51,7 +51,16 @@ _CONNECTIONS = 32
 _TRANSFER = TransferConfig(
     multipart_threshold=16 << 20, multipart_chunksize=16 << 20, max_concurrency=4
 )
-_BAD_TOKEN = frozenset({"InvalidToken", "ExpiredToken", "TokenRefreshRequired"})
+_NOT_KNOWN = frozenset(
+    {
+        "InvalidAccessKeyId",
+        "XAdminUserNotFound",  # versitygw
+        "InvalidToken",
+        "ExpiredToken",
+        "TokenRefreshRequired",
+    }
+)
+"""Codes for credentials that a store does not know; some send them with status 404."""
 _LOST = (HTTPError, HTTPClientError, ConnectionError, TimeoutError, BotoCoreError)
 
 
@@ -276,12 +285,12 @@ class S3Store:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "NoSuchBucket":
             return BucketNotFound(f"the bucket {Uri.parse(uri).bucket!r} of {uri} does not exist")
-        if status == 404 or code == "NoSuchKey":
-            return ObjectNotFound(f"{uri} does not exist")
         # SignatureDoesNotMatch, InternalError: a word, never a credential.
         word = code if code.isalpha() else str(status)
-        if status in {401, 403} or code in _BAD_TOKEN:
+        if status in {401, 403} or code in _NOT_KNOWN:
             return AccessDenied(f"{self._where} refuses access to {uri} ({word})")
+        if status == 404 or code == "NoSuchKey":
+            return ObjectNotFound(f"{uri} does not exist")
         if status == 412 or code == "ConditionalRequestConflict":
             return PreconditionFailed(f"{uri} is there already with other content")
         return StoreUnavailable(f"{self._where} answered {word} for {uri}")
