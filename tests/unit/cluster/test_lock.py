@@ -536,20 +536,73 @@ class TestQuarantine:
         assert body["gracePeriodSeconds"] == 0
         assert body["preconditions"] == {"uid": made["metadata"]["uid"]}
 
-    def test_word_suspends_a_job_that_runs_and_changes_one_that_is_suspended(
+    def test_word_suspends_a_job_that_runs_before_anything_else(
         self, lock: NodeLock, start: StartJob, fake: FakeApi
     ) -> None:
         lock.start(start)
         annotate(fake, NODE, release=lease(fake)["metadata"]["uid"])
         assert not lock.tend("gpu-1", NOW).released
         assert suspended(fake)
-        stale = parse_job(fake.objects[f"{JOBS}/{JOB_NAME}"])
-        annotate(fake, f"{JOBS}/{JOB_NAME}", fenced_for="")
+        assert "trainyard.dev/quarantined" in lease(fake)["metadata"]["annotations"]
         assert lock.tend("gpu-1", NOW).released
-        fresh = parse_job(fake.objects[f"{JOBS}/{JOB_NAME}"])
-        assert fresh.resource_version != stale.resource_version
+
+    def test_word_changes_a_job_that_is_suspended_so_that_a_late_start_does_not_land(
+        self, lock: NodeLock, start: StartJob, fake: FakeApi
+    ) -> None:
+        fake.put(LEASE, {"metadata": {}, "spec": {"holderIdentity": start.job.uid}})
+        annotate(fake, LEASE, target_node="gpu-1", quarantined="nobody knows")
+        annotate(fake, NODE, release=lease(fake)["metadata"]["uid"])
+        assert lock.tend("gpu-1", NOW).released
         with pytest.raises(Conflict):
-            lock.start(replace(start, job=stale))
+            lock.start(start)
+        assert suspended(fake)
+
+
+class TestRace:
+    def test_of_two_that_create_the_lock_one_is_refused(
+        self, lock: NodeLock, start: StartJob, fake: FakeApi
+    ) -> None:
+        def rival(method: str, url: str) -> None:
+            if method == "POST":
+                fake.before = None
+                fake.put(LEASE, {"metadata": {}, "spec": {"holderIdentity": "another"}})
+
+        fake.before = rival
+        assert lock.start(start) == Refused("node gpu-1 was taken by another process just now")
+        assert suspended(fake)
+
+    def test_late_release_leaves_the_lock_that_another_took_since(
+        self, lock: NodeLock, start: StartJob, fake: FakeApi
+    ) -> None:
+        lock.start(start)
+        del fake.objects[f"{JOBS}/{JOB_NAME}"]
+
+        def rival(method: str, url: str) -> None:
+            if method == "DELETE":
+                fake.before = None
+                del fake.objects[LEASE]
+                fake.put(LEASE, {"metadata": {}, "spec": {"holderIdentity": "another"}})
+
+        fake.before = rival
+        with pytest.raises(Conflict):
+            lock.tend("gpu-1", NOW)
+        assert lease(fake)["spec"] == {"holderIdentity": "another"}
+
+    def test_late_release_leaves_the_lock_that_was_quarantined_since(
+        self, lock: NodeLock, start: StartJob, fake: FakeApi
+    ) -> None:
+        lock.start(start)
+        del fake.objects[f"{JOBS}/{JOB_NAME}"]
+
+        def rival(method: str, url: str) -> None:
+            if method == "DELETE":
+                fake.before = None
+                annotate(fake, LEASE, quarantined="nobody knows")
+
+        fake.before = rival
+        with pytest.raises(Conflict):
+            lock.tend("gpu-1", NOW)
+        assert LEASE in fake.objects
 
 
 def test_all_locks_are_listed(lock: NodeLock, start: StartJob) -> None:
