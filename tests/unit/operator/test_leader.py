@@ -185,6 +185,17 @@ def test_answer_that_was_lost_does_not_cost_the_lead() -> None:
         assert a.told == [True]
 
 
+def test_lease_that_another_one_took_is_not_taken_back() -> None:
+    fake = FakeApi()
+    with candidates(fake, "a") as (a,):
+        a.step()
+        fake.put(PATH, {"spec": {"holderIdentity": "b", "leaseDurationSeconds": 60}})
+        assert not a.step(2)
+        assert not a.step(2)
+        assert a.told == [True, False]
+        assert spec(fake)["holderIdentity"] == "b"
+
+
 def test_two_that_try_at_once_do_not_both_lead() -> None:
     fake = FakeApi()
     with candidates(fake, "b", "c") as (b, c):

@@ -54,6 +54,11 @@ async def get(port: int, path: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
+async def post(port: int, path: str) -> int:
+    async with ClientSession() as client, client.post(f"http://127.0.0.1:{port}{path}") as answer:
+        return answer.status
+
+
 def test_it_is_ready_when_everything_was_listed_and_the_watches_run() -> None:
     async def body(runtime: Runtime, made: Settings) -> None:
         port = made.health_port
@@ -185,6 +190,7 @@ def test_standby_fills_its_cache_and_decides_nothing() -> None:
             await asyncio.sleep(0.1)
             assert len(runtime._cache.all(PROCESS)) == 2
             assert len(runtime._queue) == 0
+            assert await post(made.progress.port, "/v1/progress") == 503
             assert fake.writes() == []
             assert "trainyard_leader 0.0" in (await get(made.health_port, "/metrics"))[1]
 
