@@ -132,7 +132,9 @@ class Gatherer:
         )
         number = last.number if last is not None else 1
         between = last is not None and last.finish_time is not None
-        job = self._job(namespace, names.training_job(meta.uid, number), attempted and not between)
+        job = self._job(
+            namespace, names.training_job(meta.uid, number), meta.uid, attempted and not between
+        )
         pod = self._pod_of_attempt(process, number, job) if attempted else None
         raw_node = self._cache.get(NODE, spec.target_node)
         return ProcessFacts(
@@ -147,7 +149,9 @@ class Gatherer:
             else (),
             node=None if raw_node is None else parse.node(raw_node),
             job=job,
-            next_job=self._job(namespace, names.training_job(meta.uid, number + 1), expected=False)
+            next_job=self._job(
+                namespace, names.training_job(meta.uid, number + 1), meta.uid, expected=False
+            )
             if between
             else None,
             run=self._run_file(namespace, meta.uid, number) if attempted else None,
@@ -172,7 +176,9 @@ class Gatherer:
         meta = dataset.metadata
         if dataset.status.phase in (DatasetPhase.READY, DatasetPhase.FAILED):
             return DatasetFacts(dataset=dataset, settings=self._settings)
-        job = self._job(meta.namespace, names.snapshot_job(meta.uid), dataset.status.phase)
+        job = self._job(
+            meta.namespace, names.snapshot_job(meta.uid), meta.uid, dataset.status.phase
+        )
         pod = None if job is None else self._pod_of(job)
         return DatasetFacts(
             dataset=dataset,
@@ -195,9 +201,15 @@ class Gatherer:
     def _secret(self, namespace: str) -> bool:
         return self._api.get(SECRET, STORE_SECRET, namespace) is not None
 
-    def _job(self, namespace: str, name: str, expected: object) -> JobFacts | None:
+    def _job(self, namespace: str, name: str, owner: str, expected: object) -> JobFacts | None:
         """The Job from the cache; if it is expected and not there, from the API server."""
         raw = self._cache.get(JOB, f"{namespace}/{name}")
+        if raw is not None and parse.owner_uid(raw) != owner:
+            # Somebody else's Jobs are not watched: nobody tells that it was deleted.
+            fresh = self._api.get(JOB, name, namespace)
+            if fresh is None:
+                self._cache.drop(JOB, raw)
+            raw = fresh
         if raw is None and expected:
             raw = self._api.get(JOB, name, namespace)
         return None if raw is None else parse.job(raw)

@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 LOOK_AT_LOCKS_SECONDS = 30.0
 """Every so often the quarantined nodes are counted for the metrics: locks are not watched."""
+FIRST_RESYNC_SECONDS = 5.0
+"""Until the first resync; each wait after it is twice as long, up to the setting."""
 LEAD_AGAIN_SECONDS = 1.0
 LATE_RENEWAL_SECONDS = 0.1
 
@@ -245,9 +247,15 @@ class Runtime:
                 return
 
     async def _resync(self) -> None:
-        """Replace the cache every so often: a watch may have lost a deletion."""
+        """Replace the cache every so often: a watch may have lost a deletion.
+
+        Soon after the start, too: what is deleted between our first LIST and that of a watch is
+        told by nobody, and on a busy machine that takes a while.
+        """
+        wait = FIRST_RESYNC_SECONDS
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
+            await asyncio.sleep(min(wait, self._settings.resync_seconds))
+            wait = min(wait * 2, self._settings.resync_seconds)
             try:
                 await self._sync()
             except ApiError as error:
