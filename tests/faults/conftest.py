@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from support.invariants import InvariantChecker
 from support.kill_points import KillPoints, inputs_of
 from support.kubelet import SimulatedKubelet
 from support.mirror import Mirror
-from support.plot import Yard
+from support.plot import Plot, Yard
 from support.world import BUCKET
 
 from trainyard.stores import Store
@@ -62,6 +63,8 @@ def yard(
             "store": {"bucket": BUCKET, "prefix": "trainyard", "endpointUrl": s3.endpoint_url},
             "trainer": {"image": "trainyard/trainer:test"},
             "gpuWaitSeconds": GPU_WAIT_SECONDS,
+            # An operator that was killed stays the leader for a while; each is alone here.
+            "leaderElection": {"enabled": False},
         },
         kubectl_program=programs["kubectl"],
         kubeconfig=cluster.plane.kubeconfig,
@@ -74,11 +77,42 @@ def yard(
 
 
 @pytest.fixture
-def kill_points(
-    yard: Yard, checker: InvariantChecker, kubelet: SimulatedKubelet
-) -> Iterator[KillPoints]:
-    """Plays scenarios; afterwards nothing that must always hold was broken."""
-    yield KillPoints(yard)
+def unbroken(checker: InvariantChecker, kubelet: SimulatedKubelet) -> Iterator[None]:
+    """Afterwards nothing that must always hold was broken."""
+    yield
     checker.assert_held()
     faults, kubelet.faults = kubelet.faults, []
     assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def kill_points(yard: Yard, unbroken: None) -> KillPoints:
+    """Plays scenarios."""
+    return KillPoints(yard)
+
+
+PlotMaker = Callable[..., Plot]
+
+
+@pytest.fixture
+def new_plot(yard: Yard, unbroken: None) -> Iterator[PlotMaker]:
+    """Makes plots whose operator runs; takes what `Yard.plot` takes."""
+    made: list[Plot] = []
+
+    def make(**options: Any) -> Plot:
+        plot = yard.plot(**options)
+        made.append(plot)
+        plot.operator.start()
+        return plot
+
+    yield make
+    for plot in made:
+        plot.demolish()
+    for plot in made:
+        assert "Traceback" not in plot.operator.log(), plot.operator.log()[-5000:]
+
+
+@pytest.fixture
+def plot(new_plot: PlotMaker) -> Plot:
+    """A namespace and a node with the inputs of a run, and an operator of its own."""
+    return new_plot()

@@ -260,12 +260,11 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._rules: list[_Rule] = []
         self._dropped: Callable[[Json], bool] | None = None
-        self._closed_to: set[object] = set()
         self._transports: set[asyncio.BaseTransport] = set()
         self.writes: list[Write] = []
         """Everything that was written since `begin`, in the order in which it came."""
-        self.requests = 0
-        """Requests of all kinds."""
+        self.renewals = 0
+        """Writes of the leader's Lease, which do not count as writes."""
         self.available = True
         """False: the API server cannot be reached."""
         self._runner, self.port = loop.call(self._start())
@@ -327,7 +326,6 @@ class FaultProxy:
             transport.abort()  # type: ignore[attr-defined]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.requests += 1
         if request.transport is not None:
             self._transports.add(request.transport)
         if not self.available:
@@ -337,6 +335,7 @@ class FaultProxy:
                 return await self._watch(request)
             body = await request.read()
             if not _is_write(request):
+                self.renewals += request.method != "GET" and is_leader_lease(request.path)
                 return await self._pass(request, body)
             return await self._write(request, body)
         except aiohttp.ClientError as error:

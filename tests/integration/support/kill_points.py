@@ -19,7 +19,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.fault_proxy import Exchange, Fault, Write, killed_after, killed_before
+from support.fault_proxy import (
+    Exchange,
+    Fault,
+    Write,
+    answered,
+    answered_after,
+    cut_after,
+    cut_before,
+    killed_after,
+    killed_before,
+)
 from support.plot import INPUTS, Plot, Yard
 from support.waiting import eventually
 from trainyard.api.documents import load_yaml
@@ -30,10 +40,22 @@ from trainyard.stores import join, verify_manifest
 
 Json = dict[str, Any]
 NAME = "cats"
-PARALLEL = 10
+PARALLEL = 8
 TRIES = 3
 """How often a point is tried that is not reached."""
-MOMENTS = {"before": killed_before, "after": killed_after}
+MOMENTS: dict[str, Callable[[Callable[[], None]], Fault]] = {
+    "before": killed_before,
+    "after": killed_after,
+}
+ANSWERS: dict[str, Callable[[Callable[[], None]], Fault]] = {
+    "409 instead of": lambda _: answered(409, "Conflict"),
+    "429 instead of": lambda _: answered(429, "TooManyRequests"),
+    "500 instead of": lambda _: answered(500, "InternalError"),
+    "504 after": lambda _: answered_after(504, "Timeout"),
+    "connection cut after": lambda _: cut_after(),
+    "connection cut before": lambda _: cut_before(),
+}
+"""What the API server may answer while the operator lives on."""
 PATIENCE_SECONDS = 60.0
 QUIET_SECONDS = 0.4
 
@@ -111,9 +133,10 @@ class Report:
 
     @property
     def missed(self) -> list[Point]:
-        """Points at which it never died, although each was tried `TRIES` times."""
+        """Writes of the undisturbed run at which it never died, in `TRIES` tries each."""
         hit = {outcome.point for outcome in self.outcomes if outcome.hit}
-        return sorted({outcome.point for outcome in self.outcomes} - hit, key=str)
+        wanted = {o.point for o in self.outcomes if (o.point.what, o.point.nth) in self.writes}
+        return sorted(wanted - hit, key=str)
 
     @property
     def bad(self) -> list[Outcome]:
@@ -121,7 +144,7 @@ class Report:
         return [outcome for outcome in self.outcomes if outcome.problem]
 
     def __str__(self) -> str:
-        points = {outcome.point for outcome in self.outcomes}
+        points = {outcome.point for outcome in self.outcomes if outcome.hit}
         lines = [
             f"{self.scenario}: {len(self.writes)} writes undisturbed, {len(points)} points, "
             f"{self.kills} kills, {len(self.missed)} points not reached, {len(self.bad)} with "
@@ -179,13 +202,20 @@ class KillPoints:
             with ThreadPoolExecutor(self._parallel, thread_name_prefix=scenario.name) as pool:
                 done = list(pool.map(lambda point: self._one(scenario, point, wanted), points))
             report.outcomes += done
-            again = [o.point for o in done if not o.hit and tries[o.point] + 1 < TRIES]
+            again = [
+                o.point
+                for o in done
+                if not o.hit
+                and (o.point.what, o.point.nth) in writes
+                and tries[o.point] + 1 < TRIES
+            ]
             known = {outcome.point for outcome in report.outcomes}
             new = {
                 Point(what, nth, moment)
                 for outcome in done
                 for what, nth in outcome.writes
                 for moment in moments
+                if nth <= 1 + sum(1 for known, _ in writes if known == what)
             }
             points = again + (sorted(new - known, key=str) if closed else [])
         report.seconds = time.monotonic() - begun
@@ -230,10 +260,12 @@ class KillPoints:
 
     def _death(self, point: Point, plot: Plot, outcome: Outcome) -> Fault:
         def kill() -> None:
+            if not plot.operator.running():
+                return
             plot.operator.kill()
             threading.Thread(target=plot.operator.launch, daemon=True).start()
 
-        fatal = MOMENTS[point.moment](kill)
+        fatal = {**MOMENTS, **ANSWERS}[point.moment](kill)
 
         async def fault(exchange: Exchange) -> Any:
             outcome.hit = True

@@ -23,7 +23,9 @@ from support.watching import Watch
 from trainyard.api.meta import (
     LABEL_DATASET,
     LABEL_PROCESS,
+    LABEL_ROLE,
     LABEL_TARGET,
+    ROLE_TRAINING,
     STORE_SECRET,
 )
 from trainyard.api.run import StoreLocation
@@ -302,8 +304,7 @@ class SimulatedKubelet:
             self._write(container, "Failed", _terminated(untraceable()), made=False)
             return
         self._write(container, "Running", {"running": {"startedAt": _stamp()}})
-        with self._lock:
-            self._alive.add(uid)
+        self._begin(container)
         try:
             ending = self._script_of(container.pod)(run)
         except Exception:  # noqa: BLE001 -- whatever a script raises is for the test to tell
@@ -320,6 +321,27 @@ class SimulatedKubelet:
         phase = "Succeeded" if ending.exit_code == 0 else "Failed"
         self._wait_for_contact(container)
         self._write(container, phase, _terminated(ending))
+
+    def _begin(self, container: _Container) -> None:
+        """A container lives from now on; of trainings there is at most one on a node."""
+        meta = container.pod["metadata"]
+        with self._lock:
+            self._alive.add(meta["uid"])
+            if (meta.get("labels") or {}).get(LABEL_ROLE) != ROLE_TRAINING:
+                return
+            beside = [
+                other.pod["metadata"]["name"]
+                for uid, other in self._containers.items()
+                if uid in self._alive
+                and uid != meta["uid"]
+                and other.node == container.node
+                and (other.pod["metadata"].get("labels") or {}).get(LABEL_ROLE) == ROLE_TRAINING
+            ]
+        if beside:
+            self.faults.append(
+                f"node {container.node}: the container of pod {meta['name']} began while those of "
+                f"{beside} lived"
+            )
 
     def _wait_for_contact(self, container: _Container) -> None:
         """Wait while the node is cut off."""

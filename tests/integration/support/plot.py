@@ -28,6 +28,7 @@ from trainyard.cluster.resources import (
     LEASE,
     LOCK_NAMESPACE,
     POD,
+    PROCESS,
     TEMPLATE,
     ResourceType,
 )
@@ -77,7 +78,9 @@ class Yard:
     inputs: dict[str, Json] = field(default_factory=dict)
     """Inputs of a run as they are once they are Ready, by kind and name."""
 
-    def plot(self, *, nodes: int = 1, scoped: bool = True, seed: bool = True) -> Plot:
+    def plot(
+        self, *, nodes: int = 1, scoped: bool = True, seed: bool = True, **settings: Any
+    ) -> Plot:
         """A new namespace with nodes and an operator that does not run yet.
 
         Parameters
@@ -88,6 +91,8 @@ class Yard:
             Whether the operator sees nothing else.
         seed
             Whether the inputs of a run are there and Ready.
+        settings
+            Of its operator, beside those of all.
         """
         made = Plot(
             api=self.api,
@@ -103,7 +108,7 @@ class Yard:
         scope = Scope(made.namespace, frozenset(made.nodes)) if scoped else None
         folder = self.folder / made.namespace
         made.proxy = FaultProxy(self.loop, folder, scope)
-        made.operator = self.operator(folder, made.proxy.kubeconfig)
+        made.operator = self.operator(folder, made.proxy.kubeconfig, **settings)
         made.build()
         if seed:
             made.seed()
@@ -155,6 +160,31 @@ class Plot(World):
             self.api.delete(NAMESPACE, self.namespace, uid=raw["metadata"]["uid"])
         for node in self.nodes:
             self.kubelet.remove_node(node)
+            self.kubelet.speak(node)
+
+    def held(self, name: str = "cats", *, after: int = 2, **spec: Any) -> Epochs:
+        """Apply a process and wait until its trainer waits after an epoch."""
+        trainer = Epochs(hold_after=after)
+        self.kubelet.script(self.namespace, name, trainer)
+        self.process(name, **spec)
+        eventually(f"{name} training", trainer.holding.is_set, seen=lambda: self.explain(name))
+        self.wait_phase(PROCESS, name, "Running")
+        return trainer
+
+    def wait_gone(self, name: str, *, within: float = 60.0) -> None:
+        """Wait until nothing of a process is left but its model and its files."""
+        traces = lambda: {  # noqa: E731
+            "process": self.get(PROCESS, name),
+            "jobs": self.jobs(name),
+            "pods": self.pods(name),
+            "config maps": self.config_maps(name),
+        }
+        eventually(
+            f"everything of {name} being gone",
+            lambda: not any(traces().values()),
+            within=within,
+            seen=traces,
+        )
 
     def seed(self) -> None:
         """Put the inputs of a run here as they were elsewhere once they were Ready."""
