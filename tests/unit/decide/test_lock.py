@@ -19,7 +19,7 @@ from tests.unit.builders import (
     RUNNING_JOB,
     after,
 )
-from trainyard.decide.actions import DeleteJob
+from trainyard.decide.actions import DeleteJob, DeletePod
 from trainyard.decide.facts import DELETED_BY_POD_GC, OUT_OF_SERVICE, LockFacts, Taint
 from trainyard.decide.lock import (
     AGAIN,
@@ -78,7 +78,7 @@ def names(plan: Plan) -> tuple[str, ...]:
     said = []
     for step in plan.steps:
         match step:
-            case LetPodGo() | EndPod():
+            case LetPodGo() | EndPod() | DeletePod():
                 said.append(f"{type(step).__name__} {step.pod.uid}")
             case FenceJob() | DeleteJob():
                 said.append(f"{type(step).__name__} {step.job.uid}")
@@ -140,6 +140,13 @@ PODS: dict[str, Case] = {
         (f"LetPodGo {PENDING.uid}",),
     ),
     "running: stays": Case({}),
+    "running alone, its Job orphaned it and its process is gone: is asked to end": Case(
+        {"pods": (replace(LIVE, job_uid=""),), "orphaned": RECORDED, "holder_job": None},
+        (f"DeletePod {POD.uid}",),
+    ),
+    "running after its process, its Job is being collected: stays": Case(
+        {"orphaned": RECORDED, "holder_job": None}
+    ),
     "being deleted while its process is there: stays however long it takes": Case(
         {"pods": (ENDING,), "recorded": RECORDED}, now=after(1e6)
     ),

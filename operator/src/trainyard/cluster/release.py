@@ -17,7 +17,7 @@ from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.errors import AlreadyExists, Conflict, NotFound
 from trainyard.cluster.look import Look, look
 from trainyard.cluster.resources import JOB, LEASE, LOCK_NAMESPACE, NODE, POD, PROCESS
-from trainyard.decide.actions import DeleteJob
+from trainyard.decide.actions import DeleteJob, DeletePod
 from trainyard.decide.facts import JobFacts, LeaseFacts, LockFacts, NodeFacts, PodFacts
 from trainyard.decide.lock import (
     EndPod,
@@ -142,6 +142,9 @@ class Tender:
             case EndPod():
                 pod = step.pod
                 self._api.delete(POD, pod.name, pod.namespace, uid=pod.uid, grace_period_seconds=0)
+            case DeletePod():
+                pod = step.pod
+                self._api.delete(POD, pod.name, pod.namespace, uid=pod.uid)
             case Quarantine():
                 return self._quarantine(step, node, lease, machine, seen)
             case NoteNode() if lease is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from trainyard.decide.actions import DeleteJob
+from trainyard.decide.actions import DeleteJob, DeletePod
 from trainyard.decide.facts import (
     DELETED_BY_POD_GC,
     OUT_OF_SERVICE,
@@ -76,7 +76,7 @@ class Release:
     """Why the node is free."""
 
 
-LockStep = LetPodGo | EndPod | Quarantine | NoteNode | FenceJob | DeleteJob | Release
+LockStep = LetPodGo | EndPod | Quarantine | NoteNode | FenceJob | DeleteJob | DeletePod | Release
 
 
 @dataclass(frozen=True)
@@ -291,6 +291,16 @@ def _wait_for_kubelets(facts: LockFacts, plan: Plan, now: datetime, evidence_sec
 def _remove_leftover(facts: LockFacts, plan: Plan) -> Plan:
     """Delete what nobody waits for any more and what may make a pod or holds the lock."""
     holder = facts.lease.holder_job_uid if facts.lease is not None else ""
+    # Its Job was deleted without it, then its process: nobody else would ever end it.
+    alone = [
+        pod
+        for pod in facts.pods
+        if pod.uid in facts.orphaned
+        and not pod.job_uid
+        and not pod.over
+        and pod.deletion_time is None
+    ]
+    plan = plan.and_then(*map(DeletePod, alone))
     unwanted = [job for job in facts.leftover if job.live or job.uid == holder]
     return plan.and_then(*(DeleteJob(job) for job in unwanted if not job.deleting))
 
