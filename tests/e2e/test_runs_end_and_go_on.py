@@ -100,8 +100,8 @@ def test_a_run_is_stopped_with_a_checkpoint_and_goes_on_where_it_was(
     assert ended["attempts"][1]["resumedFromEpoch"] == epoch
     assert [point["epoch"] for point in ended["history"]] == [1, 2, 3, 4, 5, 6]
     log = team.kubectl("logs", training_pod(team, "digits"))
-    assert f"epoch {epoch + 1} of 6" in log
-    assert f"epoch {epoch} of 6" not in log
+    assert f"epoch {epoch + 1} of 6: train loss" in log
+    assert f"epoch {epoch} of 6: train loss" not in log
     assert containers.together == []
 
 
