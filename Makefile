@@ -12,7 +12,7 @@ PY_TRAINER := .venv-trainer/bin/python
 LOCAL := $(PY) -m trainyard_local
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test test-unit test-trainer test-integration test-e2e test-full lint format \
+.PHONY: help setup demo test test-unit test-trainer test-integration test-faults test-e2e test-full lint format \
         crds up down status images clean
 
 help: ## List the targets
@@ -21,7 +21,7 @@ help: ## List the targets
 demo: setup ## Train three models on two real Kubernetes nodes of this machine
 	@$(PY) -m trainyard_demo
 
-test: lint test-unit test-trainer test-integration test-e2e ## Everything that CI runs
+test: lint test-unit test-trainer test-integration test-faults test-e2e ## Everything that CI runs
 	@echo "make test: everything passed"
 
 test-unit: setup ## Unit tests of the control side, in seconds
@@ -33,11 +33,14 @@ test-trainer: setup ## Trainer tests, which really train (tiny)
 test-integration: setup ## The operator on a real control plane with a simulated kubelet
 	@$(PY) -m pytest tests/integration -m "not full" $(PYTEST_ARGS)
 
+test-faults: setup ## The operator killed, paused and lied to: one of each kind
+	@$(PY) -m pytest tests/faults -m "not full" $(PYTEST_ARGS)
+
 test-e2e: setup ## One run on two real nodes with the real image
 	@$(PY) -m pytest tests/e2e -m "not full" $(PYTEST_ARGS)
 
 test-full: test ## Also the breadth that does not fit into CI
-	@$(PY) -m pytest tests/integration tests/e2e -m full $(PYTEST_ARGS)
+	@$(PY) -m pytest tests/integration tests/faults tests/e2e -m full $(PYTEST_ARGS)
 
 lint: setup ## Format, lint, types, layers, generated files
 	@.venv/bin/ruff format --check .
