@@ -15,7 +15,7 @@ MAY_DIFFER = {"attempt", "output", "resume", "digest"}
 
 def _edit(plot: Plot) -> None:
     plot.patch(TEMPLATE, "small", {"spec": {"hyperparameters": {"epochs": 9, "seed": 7}}})
-    plot.patch(CAPABILITY, "animals", {"spec": {"displayName": "Other animals"}})
+    # The spec of a Capability and of a Dataset cannot be edited.
 
 
 def _delete(plot: Plot) -> None:

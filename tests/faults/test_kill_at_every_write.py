@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from support.kill_points import (
+    ANSWERS,
     NAME,
     KillPoints,
     Report,
@@ -222,6 +223,15 @@ def test_killed_before_and_after_each_write_it_ends_as_undisturbed(
     kill_points: KillPoints, scenario: Scenario
 ) -> None:
     _assert_same(kill_points.all(scenario, closed=True))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_refused_or_cut_off_at_each_write_of_a_run_it_ends_as_undisturbed(
+    kill_points: KillPoints, answer: str
+) -> None:
+    _assert_same(kill_points.all(RUN, moments=(answer,)))
 
 
 def test_killed_after_each_write_of_a_run_it_ends_as_undisturbed(kill_points: KillPoints) -> None:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
+from support.fault_proxy import LABEL_WORLD
 from support.plot import Plot
 from support.waiting import eventually, never
 
 from trainyard.cluster.resources import POD, PROCESS
 
-PARTITION_SECONDS = 5.0
-PROMPT = {"evidenceSeconds": 1}
-
 
 def _prompt(new_plot: Callable[..., Plot]) -> Plot:
     """A plot whose operator gives up waiting for a kubelet's word soon."""
-    return new_plot(evidenceSeconds=1, trainer=_trainer(grace=1))
-
-
-def _trainer(*, grace: int) -> dict[str, object]:
-    return {"image": "trainyard/trainer:test", "gracePeriodSeconds": grace}
+    trainer = {"image": "trainyard/trainer:test", "gracePeriodSeconds": 1}
+    return new_plot(evidenceSeconds=1, trainer=trainer)
 
 
 def _quarantined(plot: Plot) -> str:
@@ -30,9 +24,15 @@ def _quarantined(plot: Plot) -> str:
     plot.kubelet.silence(plot.node)
     plot.kubelet.set_unknown(plot.node)
     plot.delete(PROCESS, "first")
-    plot.wait_gone("first")
+    eventually("the process being gone", lambda: plot.get(PROCESS, "first") is None)
+    eventually(
+        "nothing of ours holding the pod",
+        lambda: [pod for pod in plot.pods("first") if not pod["metadata"].get("finalizers")],
+    )
     lease = plot.lease()
     assert lease is not None, "nobody knows whether it is over"
+    assert lease["metadata"]["annotations"]["trainyard.dev/quarantined"]
+    assert plot.jobs("first") == []
     assert plot.kubelet.live(plot.namespace, "first"), "it lives on"
     return str(lease["metadata"]["uid"])
 
@@ -110,19 +110,16 @@ def test_a_node_taken_out_of_the_cluster_ends_the_run_as_lost_and_is_quarantined
     plot.held("cats")
     plot.kubelet.lose_node(plot.node)
     # The garbage collector of pods looks every 20 s and waits 40 s for the node to come back.
-    message = plot.wait_phase(PROCESS, "cats", "Failed", within=180) and plot.fails(
-        "cats", "NodeLost"
-    )
+    message = plot.fails("cats", "NodeLost", within=180)
     assert plot.node in message
     lease = eventually("the lock being there", plot.lease)
     assert plot.kubelet.live(plot.namespace, "cats"), "it lives on"
     plot.process("next")
     plot.wait_reason("next", "NodeReserved", "NodeNotFound")
     plot.kubelet.power_off(plot.node)
-    time.sleep(1)
-    assert plot.lease() is not None
+    never("the release of the lock", lambda: plot.lease() is None, during=1)
     # Registered again by the machine after a reboot: the same systemUUID, another boot ID.
-    plot.kubelet.add_node(plot.node, labels={"tests/world": plot.namespace})
+    plot.kubelet.add_node(plot.node, labels={LABEL_WORLD: plot.namespace})
     plot.kubelet.speak(plot.node)
     plot.succeeds("next")
     assert (

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from support.fault_proxy import FaultProxy, Scope
+from support.fault_proxy import Exchange, FaultProxy, Scope, Write
 from support.forked_operator import ForkedOperator
 from support.invariants import InvariantChecker
 from support.plot import Plot
@@ -72,6 +75,7 @@ def _pair(new_plot: Callable[..., Plot]) -> Pair:
     folder = plot.operator.folder.with_name(f"{plot.namespace}-2")
     proxy = FaultProxy(plot.yard.loop, folder, Scope(plot.namespace, frozenset(plot.nodes)))
     second = plot.yard.operator(folder, proxy.kubeconfig)
+    second.shared_url = plot.operator.url
     return Pair(plot, (plot.operator, second.start()), (plot.proxy, proxy))
 
 
@@ -131,19 +135,15 @@ def test_of_two_operators_the_one_that_was_paused_at_its_start_starts_nothing_la
     second.kill()
     held = Epochs(hold_after=1)
     plot.kubelet.script(plot.namespace, "late", held)
-    late = []
+    late: list[Write] = []
+    gone = threading.Event()
 
-    async def pause(exchange):  # type: ignore[no-untyped-def]
-        import asyncio
-
+    async def pause(exchange: Exchange) -> Any:
         late.append(exchange.write)
         while not gone.is_set():
             await asyncio.sleep(0.05)
         return await exchange.forward()
 
-    import threading
-
-    gone = threading.Event()
     pair.proxies[0].when(lambda write: write.what == "PATCH jobs suspend=False", pause)
     plot.process("late")
     eventually("the start being on its way", lambda: late)

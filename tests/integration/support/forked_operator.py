@@ -121,6 +121,11 @@ class ForkedOperator(OperatorProcess):
         while Path(f"/proc/{self.pid}").exists():
             time.sleep(0.001)
 
+    def terminate_gently(self) -> None:
+        """Ask it to end, SIGTERM, and wait until it has."""
+        os.kill(self.pid, signal.SIGTERM)
+        eventually("the end of the operator", lambda: not Path(f"/proc/{self.pid}").exists())
+
     def pause(self) -> None:
         """Stop it where it is: SIGSTOP."""
         os.kill(self.pid, signal.SIGSTOP)

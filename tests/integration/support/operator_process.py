@@ -45,6 +45,7 @@ class OperatorProcess:
     kubeconfig: Path
     account: S3Account
     settings: dict[str, Any]
+    shared_url: str = field(default="", init=False)
     progress_port: int = field(init=False)
     health_port: int = field(init=False)
 
@@ -53,7 +54,9 @@ class OperatorProcess:
 
     @property
     def url(self) -> str:
-        """Of the service that pods report to."""
+        """Of the service that pods report to; operators of one installation share one."""
+        if self.shared_url:
+            return self.shared_url
         return f"http://127.0.0.1:{self.progress_port}"
 
     def start(self) -> OperatorProcess:
