@@ -11,6 +11,7 @@ import pytest
 from tests.unit.builders import JOB_NAME, NOW, UID, attempted, process, run_of, verified
 from tests.unit.cluster.fake_api import FakeApi, merge
 from trainyard.api.process import ProcessPhase, TrainingProcessStatus
+from trainyard.api.run import ProgressTarget
 from trainyard.cluster import objects
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.apply import Applier, merge_diff
@@ -199,6 +200,16 @@ class TestCreateJob:
         fake.put(JOB_PATH, older)
         with pytest.raises(Conflict, match="made of other inputs"):
             applier.act(CREATE, "demo")
+        assert JOB_PATH in fake.objects
+
+    def test_leaves_the_job_of_an_attempt_that_another_operator_has_on_record(
+        self, applier: Applier, fake: FakeApi
+    ) -> None:
+        applier.act(CREATE, "demo")
+        fake.put(PROCESS_PATH, {**process().to_wire(), "status": {"attempts": [{"number": 1}]}})
+        other = CREATE.run.model_copy(update={"progress": ProgressTarget(url="http://b")}).sealed()
+        with pytest.raises(Conflict, match="was made of other inputs"):
+            applier.act(CreateTrainingJob(run=other, attempt=1, node="gpu-1"), "demo")
         assert JOB_PATH in fake.objects
 
     def test_replaces_the_config_map_of_a_job_that_is_gone(

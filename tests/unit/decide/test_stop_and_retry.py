@@ -39,7 +39,7 @@ from trainyard.decide.actions import (
     SuspendJob,
 )
 from trainyard.decide.conditions import find
-from trainyard.decide.facts import ProcessFacts, Unavailable, VerifiedCheckpoint
+from trainyard.decide.facts import Mismatch, ProcessFacts, Unavailable, VerifiedCheckpoint
 from trainyard.decide.process import decide_process
 from trainyard.decide.queue import as_rival
 
@@ -152,6 +152,31 @@ class TestStop:
         known = replace(known, job=COMPLETE_JOB, pod=ended_pod(POD, "Succeeded"))
         status = decide_process(replace(known, verdict=verified(known)), after(60)).status
         assert status.phase is ProcessPhase.SUCCEEDED
+
+    @pytest.mark.parametrize(
+        "job",
+        [
+            pytest.param(JOB, id="its Job is suspended"),
+            pytest.param(FAILED_JOB, id="its Job failed"),
+            pytest.param(None, id="its Job was deleted"),
+        ],
+    )
+    @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+    def test_that_meets_a_trainer_which_has_just_published_loses_no_model(
+        self, job: Any, phase: str
+    ) -> None:
+        known = wish(running(), True)
+        known = with_status(known, decide_process(known, after(40)).status)
+        known = replace(known, job=job, pod=ended_pod(POD, phase, deletion_time=after(50)))
+        status = decide_process(replace(known, verdict=verified(known)), after(60)).status
+        assert status.phase is ProcessPhase.SUCCEEDED
+
+    def test_without_a_manifest_in_the_store_is_a_stop(self) -> None:
+        known = wish(running(), True)
+        known = with_status(known, decide_process(known, after(40)).status)
+        known = replace(known, job=JOB, pod=STOPPED, verdict=Mismatch("no manifest"))
+        status = decide_process(known, after(60)).status
+        assert status.attempts[0].reason == "Stopped"
 
     def test_before_the_start_removes_the_job_that_a_late_rival_could_still_start(self) -> None:
         known = wish(attempted(lease=LEASE), True)

@@ -6,13 +6,28 @@ import hashlib
 from datetime import datetime
 
 from trainyard.api._base import ApiModel
-from trainyard.api.meta import ANNOTATION_SPEC_HASH, LABEL_ROLE, ROLE_SNAPSHOT, Json
+from trainyard.api.meta import (
+    ANNOTATION_SPEC_HASH,
+    LABEL_ATTEMPT,
+    LABEL_PROCESS,
+    LABEL_ROLE,
+    ROLE_SNAPSHOT,
+    Json,
+)
 from trainyard.cluster import objects, parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid
 from trainyard.cluster.lock import NodeLock, Refused
-from trainyard.cluster.resources import CONFIG_MAP, EVENT, JOB, MODEL, POD, ResourceType
+from trainyard.cluster.resources import (
+    CONFIG_MAP,
+    EVENT,
+    JOB,
+    MODEL,
+    POD,
+    PROCESS,
+    ResourceType,
+)
 from trainyard.decide.actions import (
     Action,
     CreateModel,
@@ -161,12 +176,26 @@ class Applier:
             raise Conflict(f"Job {namespace}/{name} was made by another")
         if fact.spec_hash != wanted["metadata"]["annotations"][ANNOTATION_SPEC_HASH]:
             role = (parse.metadata(found).get("labels") or {}).get(LABEL_ROLE)
-            if fact.suspended or role == ROLE_SNAPSHOT:
+            if (fact.suspended or role == ROLE_SNAPSHOT) and not self._is_on_record(found):
                 self._api.delete(
                     JOB, name, namespace, uid=fact.uid, resource_version=fact.resource_version
                 )
             raise Conflict(f"Job {namespace}/{name} was made of other inputs")
         return found
+
+    def _is_on_record(self, job: Json) -> bool:
+        """Whether the attempt of a training Job is on record, maybe by another operator's hand.
+
+        Operators with different settings make different Jobs of one attempt; the one on record
+        stands.
+        """
+        meta = parse.metadata(job)
+        labels = meta.get("labels") or {}
+        if labels.get(LABEL_ROLE) == ROLE_SNAPSHOT:
+            return False
+        process = self._api.get(PROCESS, labels.get(LABEL_PROCESS, ""), meta["namespace"])
+        attempts = ((process or {}).get("status") or {}).get("attempts") or []
+        return labels.get(LABEL_ATTEMPT) in {str(item.get("number")) for item in attempts}
 
     def _check_config_map(self, wanted: Json, namespace: str) -> None:
         name = wanted["metadata"]["name"]

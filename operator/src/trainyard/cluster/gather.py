@@ -330,7 +330,14 @@ class Gatherer:
     def _verdict(
         self, process: TrainingProcess, job: JobFacts | None, pod: PodFacts | None, attempt: int
     ) -> VerifiedArtefacts | Mismatch | Unavailable | None:
-        if job is None or not job.complete:
+        """What the attempt published, once it is over.
+
+        Also of one that was stopped, killed or lost its Job: it may just have been done.
+        """
+        complete = job is not None and job.complete
+        over = pod is not None and pod.over and not (job is not None and job.live)
+        open_ = process.status.attempts and process.status.attempts[-1].finish_time is None
+        if not complete and not (over and open_):
             return None
         words = pod.last_words if pod is not None else None
         return self._artefacts.verify(

@@ -23,7 +23,7 @@ from trainyard.decide.ending import (
     wait_for_evidence,
 )
 from trainyard.decide.facts import DELETED_BY_POD_GC, JobFacts, PodFacts, ProcessFacts
-from trainyard.decide.harvest import harvest, keep_progress
+from trainyard.decide.harvest import harvest, is_published, keep_progress
 from trainyard.decide.resolve import output_location
 
 
@@ -31,7 +31,10 @@ def during_attempt(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) ->
     """Start the attempt, follow it, end it."""
     job = facts.job
     _say_whether_it_stops(facts, draft)
-    if job is None or job.owner_uid != facts.process.metadata.uid:
+    if is_published(facts, attempt):
+        # Whatever became of its Job and pod meanwhile: no finished model is lost.
+        harvest(facts, draft, attempt)
+    elif job is None or job.owner_uid != facts.process.metadata.uid:
         keep_progress(facts, draft)
         end_without_job(facts, draft, attempt)
     elif job.complete:

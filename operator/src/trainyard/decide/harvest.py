@@ -34,6 +34,12 @@ def keep_progress(facts: ProcessFacts, draft: StatusDraft) -> None:
             draft.show(metric=display.metric(name, last.dev_accuracy))
 
 
+def is_published(facts: ProcessFacts, attempt: Attempt) -> bool:
+    """Whether the model of this attempt is in the store, whole."""
+    verdict = facts.verdict
+    return isinstance(verdict, VerifiedArtefacts) and _is_of_this_run(verdict, facts, attempt)
+
+
 def harvest(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt) -> None:
     """The Job is complete: it succeeded if and only if its artefacts are what they should be."""
     verdict = facts.verdict
