@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,6 +162,11 @@ class TestCreateJob:
         (later,) = fake.objects[MAP_PATH[:-1] + "2"]["metadata"]["ownerReferences"]
         job = fake.objects[JOB_PATH[:-1] + "2"]
         assert (later["kind"], later["uid"]) == ("Job", job["metadata"]["uid"])
+
+    def test_runs_the_image_that_was_resolved(self, applier: Applier, fake: FakeApi) -> None:
+        applier.act(replace(CREATE, image="trainer:0"), "demo")
+        pod = fake.objects[JOB_PATH]["spec"]["template"]["spec"]
+        assert pod["containers"][0]["image"] == "trainer:0"
 
     def test_again_finds_what_it_made(self, applier: Applier, fake: FakeApi) -> None:
         applier.act(CREATE, "demo")

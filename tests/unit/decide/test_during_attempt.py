@@ -90,7 +90,9 @@ class TestStart:
         known = attempted()
         decision = decide_process(replace(known, run=None), after(1))
         (action,) = decision.actions
-        assert action == CreateTrainingJob(run=run_of(known), attempt=1, node="gpu-1")
+        assert action == CreateTrainingJob(
+            run=run_of(known), attempt=1, node="gpu-1", image=SETTINGS.image
+        )
         assert decision.status.phase is not ProcessPhase.FAILED
 
     def test_fails_when_the_run_file_and_what_it_was_made_of_are_gone(self) -> None:

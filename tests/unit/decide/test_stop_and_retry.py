@@ -108,11 +108,13 @@ class TestStop:
         known = wish(with_status(known, rest.status), False)
         queued = decide_process(known, after(100)).status
         assert queued.phase is ProcessPhase.QUEUED
-        known = replace(with_status(known, queued), base=run, run=None)
+        upgraded = replace(SETTINGS, image="trainer:2")
+        known = replace(with_status(known, queued), base=run, run=None, settings=upgraded)
         again = decide_process(known, after(101))
         (action,) = again.actions
         assert isinstance(action, CreateTrainingJob)
         assert action.attempt == 2 and action.run.resume is not None
+        assert action.image == "trainer:1"
         assert (action.run.resume.location, action.run.resume.epoch) == (CHECKPOINT.location, 12)
         assert again.status.phase is ProcessPhase.STARTING
         assert [item.number for item in again.status.attempts] == [1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 
 from trainyard.api._base import ApiModel
@@ -72,9 +73,11 @@ class Applier:
         """
         match action:
             case CreateTrainingJob():
-                self._create_bundle(
-                    objects.training_bundle(action.run, action.node, self._pods), namespace
-                )
+                pods = self._pods
+                if action.image is not None:
+                    pods = replace(pods, image=action.image)
+                bundle = objects.training_bundle(action.run, action.node, pods)
+                self._create_bundle(bundle, namespace)
             case CreateSnapshotJob():
                 self._create_bundle(objects.snapshot_bundle(action.run, self._pods), namespace)
             case StartJob():

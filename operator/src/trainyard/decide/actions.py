@@ -20,6 +20,8 @@ class CreateTrainingJob:
     run: RunFile
     attempt: int
     node: str
+    image: str | None = None
+    """The trainer image that was resolved; None: that of the settings."""
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,15 @@ def _first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
 
 def record_attempt(facts: ProcessFacts, draft: StatusDraft, run: RunFile, attempt: Attempt) -> None:
     """Create the suspended Job of an attempt; its record comes after it, the lock later."""
-    draft.actions.append(CreateTrainingJob(run=run, attempt=attempt.number, node=attempt.node))
+    resolved: Resolved | None = draft.changes.get("resolved", draft.old.resolved)
+    draft.actions.append(
+        CreateTrainingJob(
+            run=run,
+            attempt=attempt.number,
+            node=attempt.node,
+            image=resolved.image if resolved is not None else None,
+        )
+    )
     draft.changes["attempts"] = attempts.recorded(facts.process.status.attempts, attempt)
     draft.phase(ProcessPhase.STARTING, Reason.STARTING)
     draft.condition(

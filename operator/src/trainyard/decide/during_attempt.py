@@ -115,7 +115,15 @@ def _restore_run_file(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt)
         )
         begin_to_end(draft, attempt, Reason.RUN_FILE_DELETED, message)
         return
-    draft.actions.append(CreateTrainingJob(run=run, attempt=attempt.number, node=attempt.node))
+    resolved = draft.old.resolved
+    draft.actions.append(
+        CreateTrainingJob(
+            run=run,
+            attempt=attempt.number,
+            node=attempt.node,
+            image=resolved.image if resolved is not None else None,
+        )
+    )
     draft.again(draft.now)
 
 
