@@ -130,11 +130,18 @@ def test_a_process_deleted_while_no_operator_runs_frees_its_node_afterwards(worl
     world.wait_phase(PROCESS, "cats", "Running")
     world.operator.kill()
     world.delete(PROCESS, "cats")
-    eventually("the pod being gone", lambda: not world.pods("cats"), within=40)
+    # Its end stays to be seen until an operator has seen it.
+    eventually(
+        "the pod having ended",
+        lambda: all(pod["status"]["phase"] == "Failed" for pod in world.pods("cats")),
+        within=40,
+    )
+    assert world.pods("cats")
     assert world.lease() is not None, "nobody was there to release it"
     world.process("next")
     world.operator.start()
     world.succeeds("next")
+    assert world.pods("cats") == []
 
 
 def test_asked_to_end_it_ends_soon_and_in_order(world: World) -> None:

@@ -69,8 +69,6 @@ class ApiServer:
                 query.append(("labelSelector", label_selector))
             if field_selector:
                 query.append(("fieldSelector", field_selector))
-            if field_selector:
-                query.append(("fieldSelector", field_selector))
             if token:
                 query.append(("continue", token))
             page = self._request("GET", type_.path(namespace), query=query)
