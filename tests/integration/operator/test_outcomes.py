@@ -16,7 +16,7 @@ ENDINGS: dict[str, tuple[Script, str, str]] = {
     ),
     "bad-data-mute": (fails(65), "BadData", "the data cannot be used"),
     "store": (fails(69), "StoreUnavailable", "the object store did not answer"),
-    "stopped": (fails(75), "Stopped", "stopped from outside"),
+    "stopped": (fails(75), "Interrupted", "stopped from outside"),
     "bad-config": (fails(78), "InvalidRunFile", "run.yaml"),
     "no-gpu": (fails(80), "GPUNotVisible", "resources.gpus: 0"),
     "gpu-memory": (fails(81), "GPUOutOfMemory", "a smaller batchSize or imageSize"),

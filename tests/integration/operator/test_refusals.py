@@ -68,12 +68,8 @@ def test_overlapping_splits_are_counted_with_examples_of_both_names(world: World
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        pytest.param({"retry": {"limit": 2}}, "spec.retry", id="retry"),
         pytest.param(
             {"notifications": {"email": ["team@example.org"]}}, "spec.notifications", id="email"
-        ),
-        pytest.param(
-            {"activeDeadlineSeconds": 60}, "spec.activeDeadlineSeconds: 60", id="deadline"
         ),
         pytest.param({"onExistingRun": "Reuse"}, "spec.onExistingRun: Reuse", id="reuse"),
     ],

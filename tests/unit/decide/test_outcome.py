@@ -52,8 +52,8 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
     ),
     "stopped by the exit code": (
         replace(FAILED_POD, exit_code=75),
-        Reason.STOPPED,
-        "the trainer was stopped from outside",
+        Reason.INTERRUPTED,
+        "the trainer was stopped from outside, and not by Kubernetes",
     ),
     "a bad run.yaml by the exit code": (
         replace(FAILED_POD, exit_code=78),

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"  # the container was killed for its memory limit
     TRAINER_ERROR = "TrainerError"  # the trainer ended with an error
     STOPPED = "Stopped"  # the trainer was stopped from outside; it goes on with another attempt
+    INTERRUPTED = "Interrupted"  # the trainer was told to stop, and not by Kubernetes: a failure
     EVICTED = "Evicted"  # its pod was evicted or deleted; it goes on with another attempt
     NODE_PRESSURE = "NodePressure"  # the kubelet ended the pod for want of memory or disk
     NODE_LOST = "NodeLost"  # the node went away while the run was on it

@@ -11,7 +11,10 @@ from trainyard.decide.facts import JobFacts, PodFacts
 _BY_EXIT_CODE: dict[int, tuple[Reason, str]] = {
     ExitCode.BAD_DATA: (Reason.BAD_DATA, "the data cannot be used"),
     ExitCode.STORE_UNAVAILABLE: (Reason.STORE_UNAVAILABLE, "the object store did not answer"),
-    ExitCode.STOPPED: (Reason.STOPPED, "the trainer was stopped from outside"),
+    ExitCode.STOPPED: (
+        Reason.INTERRUPTED,
+        "the trainer was stopped from outside, and not by Kubernetes",
+    ),
     ExitCode.BAD_CONFIG: (Reason.INVALID_RUN_FILE, "the trainer could not use its run.yaml"),
     ExitCode.GPU_NOT_VISIBLE: (
         Reason.GPU_NOT_VISIBLE,
@@ -63,8 +66,10 @@ def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
     sent_away = pod.deletion_time is not None
     if words is not None and words.reason in _KNOWN:
         reason = _KNOWN[words.reason]
-        if reason is Reason.STOPPED and sent_away:
-            reason = Reason.EVICTED
+        if reason is Reason.STOPPED:
+            # Counted as a failure unless its pod was sent away: it could go on like that for good.
+            by_kubelet = pod.disruption == BY_KUBELET
+            reason = Reason.EVICTED if sent_away or by_kubelet else Reason.INTERRUPTED
         return Outcome(reason, words.message or "the trainer gave no message", tail)
     if sent_away:
         return Outcome(
