@@ -48,6 +48,9 @@ def _settle(plot: Plot) -> None:
     eventually("the process being gone", lambda: plot.get(PROCESS, "lost") is None)
     plot.process("quarantined", targetNode=second)
     plot.wait_reason("quarantined", "NodeReserved", "Quarantined")
+    # The node comes back, else it would count as not ready in the middle of the silence; nobody
+    # knows more of the lost run for that.
+    plot.kubelet.speak(second)
     for name, phase in {
         "unfit": "Failed",
         "draft": "Created",
@@ -78,19 +81,16 @@ def _assert_silent(new_plot: Callable[..., Plot], seconds: float) -> None:
     )
     _settle(plot)
     _wait_until_still(plot.proxy)
-    plot.kubelet.pause_heartbeats()
-    try:
-        plot.proxy.begin()
-        before = plot.proxy.renewals
-        time.sleep(seconds)
-        assert [write.what for write in plot.proxy.writes] == []
-        assert plot.proxy.renewals > before, "the proxy counts"
-        plot.operator.terminate_gently()
-        plot.operator.start()
-        time.sleep(3)
-        assert [write.what for write in plot.proxy.writes] == [], "after a start"
-    finally:
-        plot.kubelet.resume_heartbeats()
+    # Only the operator's own writes pass the proxy: kubelets go on telling that their nodes live.
+    plot.proxy.begin()
+    before = plot.proxy.renewals
+    time.sleep(seconds)
+    assert [write.what for write in plot.proxy.writes] == []
+    assert plot.proxy.renewals > before, "the proxy counts"
+    plot.operator.terminate_gently()
+    plot.operator.start()
+    time.sleep(3)
+    assert [write.what for write in plot.proxy.writes] == [], "after a start"
 
 
 def test_nothing_is_written_for_a_while_while_nothing_happens(
