@@ -65,6 +65,17 @@ def make(name: str, root: Path = ROOT) -> None:
                 mine.write_text(wanted.read_text(), encoding="ascii")
 
 
+def pids_in(folder: Path) -> list[int]:
+    """Processes in one cgroup, without those below it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the cgroup; OSError when it is gone.
+    """
+    return [int(line) for line in (folder / "cgroup.procs").read_text(encoding="ascii").split()]
+
+
 def members(name: str, root: Path = ROOT) -> set[int]:
     """Processes in a cgroup and below it, in any hierarchy.
 
@@ -79,7 +90,7 @@ def members(name: str, root: Path = ROOT) -> set[int]:
     for hierarchy in hierarchies(root):
         for listing in (hierarchy / name.lstrip("/")).rglob("cgroup.procs"):
             with contextlib.suppress(OSError):
-                found.update(int(line) for line in listing.read_text().split())
+                found.update(pids_in(listing.parent))
     return found
 
 
@@ -105,8 +116,7 @@ def containers(name: str, root: Path = ROOT) -> dict[str, set[int]]:
             # The kubelet's own cgroups are named by classes and pods, containers by 64 digits.
             if _CONTAINER_ID.fullmatch(listing.parent.name):
                 with contextlib.suppress(OSError):
-                    pids = {int(line) for line in listing.read_text().split()}
-                    found.setdefault(listing.parent.name, set()).update(pids)
+                    found.setdefault(listing.parent.name, set()).update(pids_in(listing.parent))
     return {container: pids for container, pids in found.items() if pids}
 
 

@@ -53,14 +53,14 @@ def freeze(node: str, container: str, root: Path = cgroups.ROOT) -> int:
     held.mkdir(parents=True, exist_ok=True)
     _set(held, "FROZEN")
     # A process that was just forked is still to be moved.
-    while pids := _pids(source):
+    while pids := cgroups.pids_in(source):
         for pid in pids:
             _move(pid, held)
-    if not _pids(held):
+    if not cgroups.pids_in(held):
         held.rmdir()
         raise LocalClusterError(f"the container {container} has no process to freeze: it ended")
     _wait(held, "FROZEN")
-    return len(_pids(held))
+    return len(cgroups.pids_in(held))
 
 
 def thaw(node: str, container: str, root: Path = cgroups.ROOT) -> None:
@@ -84,7 +84,7 @@ def thaw(node: str, container: str, root: Path = cgroups.ROOT) -> None:
     _wait(held, "THAWED")
     home = _home(top, container) or top
     deadline = time.monotonic() + STATE_S
-    while (pids := _pids(held)) and time.monotonic() < deadline:
+    while (pids := cgroups.pids_in(held)) and time.monotonic() < deadline:
         for pid in pids:
             _move(pid, home)
         time.sleep(0.01)
@@ -127,10 +127,6 @@ def _top(node: str, root: Path) -> Path:
 
 def _home(top: Path, container: str) -> Path | None:
     return next((path for path in (top / "kubepods").rglob(container) if path.is_dir()), None)
-
-
-def _pids(folder: Path) -> list[int]:
-    return [int(line) for line in (folder / "cgroup.procs").read_text(encoding="ascii").split()]
 
 
 def _move(pid: int, folder: Path) -> None:

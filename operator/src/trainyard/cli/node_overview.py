@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trainyard.api.meta import Json
-from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.process import TrainingProcess
 from trainyard.cli.output import age
 from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.errors import Forbidden
 from trainyard.cluster.resources import LEASE, LOCK_NAMESPACE, NODE, PROCESS
 from trainyard.decide.facts import LeaseFacts, NodeFacts, Rival
-from trainyard.decide.queue import as_rival, order
+from trainyard.decide.queue import ACTIVE, as_rival, order, waits
 
 TITLES = ("NODE", "STATE", "ENABLED", "GPUS", "HELD BY", "FOR", "WAITING", "QUEUE")
 UNKNOWN = "?"
 SHOWN = 3
 """Names of the queue that a row shows."""
-_ON_NODE = (ProcessPhase.STARTING, ProcessPhase.RUNNING, ProcessPhase.SUSPENDING)
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def _row(
     if lock is not None:
         holder: str | None = lock.facts.holder
     else:
-        on_node = [process.key for process in mine if process.status.phase in _ON_NODE]
+        on_node = [process.key for process in mine if process.status.phase in ACTIVE]
         holder = next(iter(on_node), "" if locks is not None else None)
     node = (nodes or {}).get(name)
     return NodeRow(
@@ -202,11 +201,7 @@ def _waiting(processes: Iterable[TrainingProcess]) -> list[Rival]:
         for process in processes
         if process.metadata.creation_timestamp is not None
     ]
-    return [
-        rival
-        for rival in rivals
-        if rival.phase is ProcessPhase.QUEUED and rival.validated and not rival.suspended
-    ]
+    return [rival for rival in rivals if waits(rival)]
 
 
 def lock_of(raw: Json) -> Lock:

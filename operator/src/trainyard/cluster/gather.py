@@ -143,6 +143,7 @@ class Gatherer:
             if raw_job is not None:
                 self._cache.put(JOB, raw_job)
                 job = parse.job(raw_job)
+        run = self._run_file(namespace, meta.uid, number) if attempted else None
         raw_node = self._cache.get(NODE, spec.target_node)
         return ProcessFacts(
             process=process,
@@ -161,8 +162,8 @@ class Gatherer:
             )
             if between
             else None,
-            run=self._run_file(namespace, meta.uid, number) if attempted else None,
-            base=self._run_file(namespace, meta.uid, 1) if number > 1 or between else None,
+            run=run,
+            base=run if number == 1 else self._run_file(namespace, meta.uid, 1),
             pod=pod,
             checkpoint=self._checkpoint(process, number, job, pod),
             refusal=self._refusal(job) if pod is None else "",

@@ -138,7 +138,7 @@ class Tender:
         """Do one step; the lock as it is afterwards."""
         match step:
             case LetPodGo():
-                self._let_go(step.pod)
+                let_go(self._api, step.pod)
             case EndPod():
                 pod = step.pod
                 self._api.delete(POD, pod.name, pod.namespace, uid=pod.uid, grace_period_seconds=0)
@@ -176,20 +176,6 @@ class Tender:
                 )
                 return None
         return lease
-
-    def _let_go(self, pod: PodFacts) -> None:
-        """Take our finalizer off; those of others stay."""
-        raw = self._api.get(POD, pod.name, pod.namespace)
-        meta = {} if raw is None else parse.metadata(raw)
-        finalizers = meta.get("finalizers") or []
-        if meta.get("uid") != pod.uid or FINALIZER_EVIDENCE not in finalizers:
-            return
-        left = [item for item in finalizers if item != FINALIZER_EVIDENCE]
-        patch = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": left}}
-        try:
-            self._api.merge_patch(POD, pod.name, patch, pod.namespace)
-        except NotFound:
-            return
 
     def _quarantine(
         self,
@@ -250,6 +236,27 @@ class Tender:
             self._api.merge_patch(JOB, job.name, patch, job.namespace)
         except NotFound:
             raise Conflict(f"Job {job.namespace}/{job.name} was deleted just now") from None
+
+
+def let_go(api: ApiServer, pod: PodFacts) -> None:
+    """Take our finalizer off a pod; those of others stay, and one that is gone is no matter.
+
+    Raises
+    ------
+    Conflict
+        If the pod changed in between.
+    """
+    raw = api.get(POD, pod.name, pod.namespace)
+    meta = {} if raw is None else parse.metadata(raw)
+    finalizers = meta.get("finalizers") or []
+    if meta.get("uid") != pod.uid or FINALIZER_EVIDENCE not in finalizers:
+        return
+    left = [item for item in finalizers if item != FINALIZER_EVIDENCE]
+    patch = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": left}}
+    try:
+        api.merge_patch(POD, pod.name, patch, pod.namespace)
+    except NotFound:
+        return
 
 
 def _judge(raw: Json | None, uid: str, attempt: str) -> _Process:

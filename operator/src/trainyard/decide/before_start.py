@@ -175,15 +175,7 @@ def _first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
 
 def record_attempt(facts: ProcessFacts, draft: StatusDraft, run: RunFile, attempt: Attempt) -> None:
     """Create the suspended Job of an attempt; its record comes after it, the lock later."""
-    resolved: Resolved | None = draft.changes.get("resolved", draft.old.resolved)
-    draft.actions.append(
-        CreateTrainingJob(
-            run=run,
-            attempt=attempt.number,
-            node=attempt.node,
-            image=resolved.image if resolved is not None else None,
-        )
-    )
+    draft.actions.append(creation(draft, run, attempt))
     draft.changes["attempts"] = attempts.recorded(facts.process.status.attempts, attempt)
     draft.phase(ProcessPhase.STARTING, Reason.STARTING)
     draft.condition(
@@ -192,6 +184,13 @@ def record_attempt(facts: ProcessFacts, draft: StatusDraft, run: RunFile, attemp
         Reason.STARTING,
         f"taking the lock of node {attempt.node}",
     )
+
+
+def creation(draft: StatusDraft, run: RunFile, attempt: Attempt) -> CreateTrainingJob:
+    """The making of an attempt's Job, with the image that was resolved."""
+    resolved: Resolved | None = draft.changes.get("resolved", draft.old.resolved)
+    image = None if resolved is None else resolved.image
+    return CreateTrainingJob(run=run, attempt=attempt.number, node=attempt.node, image=image)
 
 
 def resolve_now(facts: ProcessFacts) -> tuple[Resolved, RunFile]:

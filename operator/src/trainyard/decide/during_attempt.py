@@ -9,8 +9,13 @@ from trainyard.api.process import Attempt, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
 from trainyard.decide import attempts, outcome
-from trainyard.decide.actions import CreateTrainingJob, StartJob, SuspendJob
-from trainyard.decide.before_start import node_is_free, out_of_time, restored_base
+from trainyard.decide.actions import StartJob, SuspendJob
+from trainyard.decide.before_start import (
+    creation,
+    node_is_free,
+    out_of_time,
+    restored_base,
+)
 from trainyard.decide.conclude import conclude
 from trainyard.decide.conditions import find, is_true
 from trainyard.decide.deadlines import Clock, active_deadline, stall, start_deadline
@@ -115,15 +120,7 @@ def _restore_run_file(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt)
         )
         begin_to_end(draft, attempt, Reason.RUN_FILE_DELETED, message)
         return
-    resolved = draft.old.resolved
-    draft.actions.append(
-        CreateTrainingJob(
-            run=run,
-            attempt=attempt.number,
-            node=attempt.node,
-            image=resolved.image if resolved is not None else None,
-        )
-    )
+    draft.actions.append(creation(draft, run, attempt))
     draft.again(draft.now)
 
 

@@ -63,9 +63,9 @@ def place(
     holder
         `namespace/name` of another process with a live pod on the node, lock or no lock.
     """
-    waiting = sorted((me, *(rival for rival in rivals if _waits(rival))), key=order)
+    waiting = sorted((me, *(rival for rival in rivals if waits(rival))), key=order)
     position = waiting.index(me) + 1
-    active = next((rival.key for rival in rivals if rival.phase in _ACTIVE), None)
+    active = next((rival.key for rival in rivals if rival.phase in ACTIVE), None)
     holding = holder or (lease.holder if lease is not None else None) or active
     if holding == me.key:
         holding = None
@@ -82,9 +82,10 @@ def order(rival: Rival) -> tuple[int, datetime, str]:
     return (-rival.priority, rival.created, rival.key)
 
 
-_ACTIVE = (ProcessPhase.STARTING, ProcessPhase.RUNNING, ProcessPhase.SUSPENDING)
+ACTIVE = (ProcessPhase.STARTING, ProcessPhase.RUNNING, ProcessPhase.SUSPENDING)
 """Phases of a process that has the node, or is just about to take its lock."""
 
 
-def _waits(rival: Rival) -> bool:
+def waits(rival: Rival) -> bool:
+    """Whether it stands in the queue of its node."""
     return rival.phase is ProcessPhase.QUEUED and rival.validated and not rival.suspended

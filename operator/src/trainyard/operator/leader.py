@@ -167,7 +167,7 @@ class Elector:
         if self._overdue():
             # It was paused: another one may have taken over.
             return
-        spec = {**lease["spec"], "renewTime": _now()}
+        spec = {**lease["spec"], "renewTime": micro_time()}
         try:
             self._lease, self._renewed = self._api.replace(LEASE, {**lease, "spec": spec}), begun
         except Conflict:
@@ -175,7 +175,7 @@ class Elector:
             found = self._api.get(LEASE, self._settings.name, self._namespace)
             if found is None or (found.get("spec") or {}).get("holderIdentity") != self._identity:
                 raise
-            spec = {**found["spec"], "renewTime": _now()}
+            spec = {**found["spec"], "renewTime": micro_time()}
             self._lease, self._renewed = self._api.replace(LEASE, {**found, "spec": spec}), begun
 
     def _overdue(self) -> bool:
@@ -186,7 +186,7 @@ class Elector:
         self._tell()
         if lease is None:
             return
-        spec = {**lease["spec"], "holderIdentity": "", "renewTime": _now()}
+        spec = {**lease["spec"], "holderIdentity": "", "renewTime": micro_time()}
         try:
             self._api.replace(LEASE, {**lease, "spec": spec})
         except ApiError as error:
@@ -204,7 +204,7 @@ class Elector:
         self._on_change(leads)
 
     def _spec(self, transitions: int) -> Json:
-        now = _now()
+        now = micro_time()
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": self._settings.lease_seconds,
@@ -220,6 +220,6 @@ class Elector:
         self._complaint = complaint
 
 
-def _now() -> str:
+def micro_time() -> str:
     """The time as a Kubernetes MicroTime; for people, nobody decides by it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

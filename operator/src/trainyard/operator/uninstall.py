@@ -17,13 +17,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 
-from trainyard.api.meta import FINALIZER_EVIDENCE, LABEL_ATTEMPT, LABEL_PROCESS, Json
+from trainyard.api.meta import LABEL_ATTEMPT, LABEL_PROCESS, Json
 from trainyard.cluster import names, objects, parse
 from trainyard.cluster.api_server import ApiServer, connect
-from trainyard.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
+from trainyard.cluster.errors import AlreadyExists, ApiError, Conflict
+from trainyard.cluster.release import let_go
 from trainyard.cluster.resources import JOB, LEASE, LOCK_NAMESPACE, NODE, POD
+from trainyard.operator.leader import micro_time
 from trainyard.operator.settings import (
     LeaderElectionSettings,
     Settings,
@@ -108,7 +110,7 @@ def uninstall(
             f"node {_node(pod)} is quarantined: pod {parse.key_of(pod)} goes on without an operator"
         )
     for pod in found.kept:
-        _let_go(api, pod)
+        _repeated(partial(let_go, api, parse.pod(pod)))
         say(f"pod {parse.key_of(pod)} can be deleted now")
     say("nothing waits for the operator any more; the locks of the nodes stay as they are")
 
@@ -163,12 +165,11 @@ class _Lead:
             found = self._api.get(LEASE, self._settings.name, place)
             if found is None:
                 return False
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             spec = {
                 **(found.get("spec") or {}),
                 "holderIdentity": holder,
                 "leaseDurationSeconds": LEAD_SECONDS,
-                "renewTime": now,
+                "renewTime": micro_time(),
             }
             self._api.replace(LEASE, {**found, "spec": spec})
             return True
@@ -226,25 +227,6 @@ def _fence(api: ApiServer, job: Json) -> None:
         api.merge_patch(JOB, fact.name, patch, fact.namespace)
 
     _repeated(suspend)
-
-
-def _let_go(api: ApiServer, pod: Json) -> None:
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-
-    def take_off() -> None:
-        found = api.get(POD, name, namespace)
-        meta = {} if found is None else parse.metadata(found)
-        finalizers = meta.get("finalizers") or []
-        if meta.get("uid") != pod["metadata"]["uid"] or FINALIZER_EVIDENCE not in finalizers:
-            return
-        left = [item for item in finalizers if item != FINALIZER_EVIDENCE]
-        patch = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": left}}
-        api.merge_patch(POD, name, patch, namespace)
-
-    try:
-        _repeated(take_off)
-    except NotFound:
-        return
 
 
 def _repeated(write: Callable[[], bool | None]) -> bool | None:
