@@ -102,8 +102,14 @@ def test_a_process_deleted_in_a_phase_leaves_nothing_and_its_node_is_free(
     plot.succeeds("next")
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("phase", STEPS)
+@pytest.mark.parametrize(
+    "phase",
+    [
+        # A run that ends while its namespace does: its model cannot be created there any more.
+        phase if phase == "Starting" else pytest.param(phase, marks=pytest.mark.full)
+        for phase in STEPS
+    ],
+)
 def test_a_namespace_deleted_with_a_process_in_a_phase_goes_and_the_node_is_free(
     plot: Plot, phase: str
 ) -> None:

@@ -14,6 +14,7 @@ from trainyard.cluster.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    NamespaceEnding,
     NotFound,
     Unavailable,
     translate,
@@ -166,3 +167,20 @@ def test_replace_is_put_to_the_object(api: ApiServer, fake: FakeApi) -> None:
     assert api.replace(CONFIG_MAP, changed)["data"] == {"a": "2"}
     with pytest.raises(Conflict):
         api.replace(CONFIG_MAP, changed)
+
+
+def test_namespace_that_is_being_deleted_is_told_from_other_refusals() -> None:
+    causes = [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
+    ending = {
+        "reason": "Forbidden",
+        "message": "is being terminated",
+        "details": {"causes": causes},
+    }
+    plain = {"reason": "Forbidden", "message": "exceeded quota"}
+    for body, expected in ((ending, NamespaceEnding), (plain, Forbidden)):
+        with (
+            serving(FakeApi(answers=[Answer(403, json.dumps(body).encode())])) as api,
+            pytest.raises(Forbidden) as caught,
+        ):
+            api.create(JOB, {"metadata": {"name": "x"}}, "demo")
+        assert type(caught.value) is expected

@@ -178,7 +178,13 @@ class ApiServer:
         data = _parse(response.data)
         if response.status >= 400:
             message = str(data.get("message") or response.reason)
-            raise translate(response.status, str(data.get("reason", "")), message)
+            causes = (data.get("details") or {}).get("causes") or []
+            raise translate(
+                response.status,
+                str(data.get("reason", "")),
+                message,
+                {str(cause.get("reason")) for cause in causes},
+            )
         return data
 
 

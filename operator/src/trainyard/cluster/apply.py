@@ -18,7 +18,7 @@ from trainyard.api.meta import (
 from trainyard.cluster import objects, parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
-from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid
+from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid, NamespaceEnding
 from trainyard.cluster.lock import NodeLock, Refused
 from trainyard.cluster.resources import (
     CONFIG_MAP,
@@ -147,7 +147,7 @@ class Applier:
         }
         try:
             self._api.create(EVENT, body, meta.get("namespace"))
-        except AlreadyExists:
+        except (AlreadyExists, NamespaceEnding):
             return
 
     def _create_bundle(self, bundle: objects.Bundle, namespace: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class ApiError(Exception):
     """The API server refused a request, or could not be reached.
@@ -33,6 +35,10 @@ class Forbidden(ApiError):
     """The operator's permissions, a quota or an admission policy forbid it."""
 
 
+class NamespaceEnding(Forbidden):
+    """The namespace is being deleted: nothing can be created in it any more."""
+
+
 class Invalid(ApiError):
     """The API server does not accept the object (400, 422)."""
 
@@ -41,13 +47,21 @@ class Unavailable(ApiError):
     """No answer, a time-out, 429 or 5xx: tried again later. The write may have happened."""
 
 
-def translate(status: int, reason: str, message: str) -> ApiError:
-    """The error for an HTTP status and the `reason` of the Status object."""
+NAMESPACE_TERMINATING = "NamespaceTerminating"
+"""A cause in the details of a Status object (`k8s.io/api/core/v1`)."""
+
+
+def translate(
+    status: int, reason: str, message: str, causes: Collection[str] = frozenset()
+) -> ApiError:
+    """The error for an HTTP status, the `reason` of the Status object and those of its causes."""
     if status == 404:
         return NotFound(message, status)
     if status == 409:
         kind = AlreadyExists if reason == "AlreadyExists" else Conflict
         return kind(message, status)
+    if status == 403 and NAMESPACE_TERMINATING in causes:
+        return NamespaceEnding(message, status)
     if status in (401, 403):
         return Forbidden(message, status)
     if status in (400, 413, 415, 422):

@@ -16,12 +16,12 @@ from trainyard.api.process import TrainingProcessStatus
 from trainyard.api.template import TrainingTemplate
 from trainyard.cluster.apply import Applier
 from trainyard.cluster.cache import Cache
-from trainyard.cluster.errors import ApiError, Forbidden, Invalid, NotFound
+from trainyard.cluster.errors import ApiError, Forbidden, Invalid, NamespaceEnding, NotFound
 from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock, Refused
 from trainyard.cluster.parse import UnreadableObject
 from trainyard.cluster.resources import CAPABILITY, DATASET, MODEL, PROCESS, TEMPLATE
-from trainyard.decide.actions import CreateTrainingJob, Decision, StartJob
+from trainyard.decide.actions import CreateModel, CreateTrainingJob, Decision, StartJob
 from trainyard.decide.dataset import decide_dataset
 from trainyard.decide.draft import happenings
 from trainyard.decide.facts import ProcessFacts
@@ -132,6 +132,10 @@ class Reconciler:
                         return self._not_created(facts, decision.status, raw, error, now)
                     case StartJob():
                         refused = Refused(f"the API server refuses to start the Job: {error}")
+                    case CreateModel() if isinstance(error, NamespaceEnding):
+                        # The namespace would take the model with it. The end of the run goes on
+                        # record all the same: its pod, and so the namespace, waits for that.
+                        status = status.model_copy(update={"model": None})
                     case _:
                         raise
         if isinstance(refused, Refused):
