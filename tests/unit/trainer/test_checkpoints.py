@@ -343,6 +343,21 @@ def test_a_run_stopped_before_its_first_epoch_has_nothing_to_keep(
     assert list(bench.store.list(join(document["output"], "checkpoints"))) == []
 
 
+def test_an_epoch_that_ends_while_the_signal_comes_is_kept_and_told(
+    bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
+    document = bench.document("yolo-cls")
+    document["template"] = bench.template("yolo-cls", epochs=EPOCHS)
+    # The signal comes before the line has reached the file.
+    with signal_at("epoch 2 of 6: train loss"):
+        ended = run_here(sealed(document))
+    assert ended.words.message.startswith("stopped after epoch 2 of 6")
+    log = bench.store.read_bytes(join(document["output"], "train.log")).decode()
+    assert epochs_in(log) == [1, 2]
+    manifest, _ = verified(bench.store, place(document["output"], 2))
+    assert manifest.epoch == 2
+
+
 def test_a_stop_whose_checkpoint_cannot_be_stored_is_a_stop_all_the_same(
     bench: Bench, run_here: Callable[[str], Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:

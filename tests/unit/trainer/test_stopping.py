@@ -61,3 +61,20 @@ def test_a_signal_after_the_end_changes_nothing(stop: StopRequest) -> None:
     stop.disarm()
     terminate()
     stop.check()
+
+
+def test_what_is_done_as_a_whole_is_stopped_at_its_end(stop: StopRequest) -> None:
+    stop.arm()
+    done = []
+    with pytest.raises(Stopped), stop.held():
+        terminate()
+        done.append("all of it")
+    assert done
+
+
+def test_what_is_done_as_a_whole_is_not_begun_after_a_stop(stop: StopRequest) -> None:
+    stop.arm()
+    with pytest.raises(Stopped):
+        terminate()
+    with pytest.raises(Stopped), stop.held():
+        pytest.fail("begun")

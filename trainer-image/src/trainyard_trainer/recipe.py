@@ -179,12 +179,14 @@ class Recipe:
                 self._say(Stage.TRAIN, f"epoch {len(self._history) + 1} of {hyper.epochs}")
 
             def epoch(report: EpochReport, saved: Saved) -> None:
-                self._estimate.epoch(time.monotonic())
-                self._history.append(report)
-                lines.write(json.dumps(report.to_wire()) + "\n")
-                lines.flush()
-                self.keeper.keep(self._history, saved.files, finished=saved.finished)
-                self._log_epoch(report)
+                # What is in the history is kept and told too, whenever the signal to stop comes.
+                with self.stop.held():
+                    self._estimate.epoch(time.monotonic())
+                    self._history.append(report)
+                    lines.write(json.dumps(report.to_wire()) + "\n")
+                    lines.flush()
+                    self.keeper.keep(self._history, saved.files, finished=saved.finished)
+                    self._log_epoch(report)
                 self._say(Stage.TRAIN, f"epoch {report.epoch} of {hyper.epochs} done")
 
             self._say(Stage.TRAIN, "setting up")

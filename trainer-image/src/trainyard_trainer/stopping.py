@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
@@ -34,6 +36,23 @@ class StopRequest:
     def disarm(self) -> None:
         """From now on, only take note."""
         self._armed = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A short piece of work that is done as a whole, or not begun.
+
+        Raises
+        ------
+        Stopped
+            At its end, if the pod was told to stop before or meanwhile, while armed.
+        """
+        self.check()
+        armed, self._armed = self._armed, False
+        try:
+            yield
+        finally:
+            self._armed = armed
+        self.check()
 
     def check(self) -> None:
         """A safe point.
