@@ -11,8 +11,8 @@ from support.world import BUCKET, World
 
 from trainyard.api.report import LastWords
 from trainyard.cluster.resources import DATASET, JOB
+from trainyard.datasets.reading import read_snapshot
 from trainyard.stores import join
-from trainyard.stores.snapshots import read_snapshot
 
 
 def test_a_snapshot_is_counted_in_status_and_lies_in_the_store(world: World) -> None:

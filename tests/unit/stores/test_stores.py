@@ -31,85 +31,85 @@ from trainyard_local.s3 import S3Server
 CANARY = "canary-secret-5f2c9e"
 
 
-def test_what_was_written_is_read_back(s3: Store, place: str) -> None:
-    stored = s3.write_bytes(join(place, "a", "b.json"), b'{"x": 1}')
+def test_what_was_written_is_read_back(store: Store, place: str) -> None:
+    stored = store.write_bytes(join(place, "a", "b.json"), b'{"x": 1}')
     assert stored.name == "b.json"
     assert stored.sha256 == hashlib.sha256(b'{"x": 1}').hexdigest()
-    assert s3.read_bytes(join(place, "a", "b.json")) == b'{"x": 1}'
-    assert s3.read_json(join(place, "a", "b.json")) == {"x": 1}
-    assert s3.stat(join(place, "a", "b.json")) == 8
+    assert store.read_bytes(join(place, "a", "b.json")) == b'{"x": 1}'
+    assert store.read_json(join(place, "a", "b.json")) == {"x": 1}
+    assert store.stat(join(place, "a", "b.json")) == 8
 
 
-def test_an_empty_object_is_an_object(s3: Store, place: str) -> None:
-    s3.write_bytes(join(place, "empty"), b"")
-    assert s3.read_bytes(join(place, "empty")) == b""
-    assert s3.stat(join(place, "empty")) == 0
+def test_an_empty_object_is_an_object(store: Store, place: str) -> None:
+    store.write_bytes(join(place, "empty"), b"")
+    assert store.read_bytes(join(place, "empty")) == b""
+    assert store.stat(join(place, "empty")) == 0
 
 
-def test_a_missing_object_is_none_to_stat_and_an_error_to_read(s3: Store, place: str) -> None:
-    assert s3.stat(join(place, "missing")) is None
+def test_a_missing_object_is_none_to_stat_and_an_error_to_read(store: Store, place: str) -> None:
+    assert store.stat(join(place, "missing")) is None
     with pytest.raises(ObjectNotFound, match="missing does not exist"):
-        s3.read_bytes(join(place, "missing"))
+        store.read_bytes(join(place, "missing"))
 
 
-def test_a_deleted_object_is_gone_and_its_neighbours_are_not(s3: Store, place: str) -> None:
+def test_a_deleted_object_is_gone_and_its_neighbours_are_not(store: Store, place: str) -> None:
     for name in ("a/one", "a/two", "b/three"):
-        s3.write_bytes(join(place, name), b"x")
-    s3.delete(join(place, "a/one"))
-    s3.delete(join(place, "b/three"))
-    assert [entry.name for entry in s3.list(place)] == ["a/two"]
+        store.write_bytes(join(place, name), b"x")
+    store.delete(join(place, "a/one"))
+    store.delete(join(place, "b/three"))
+    assert [entry.name for entry in store.list(place)] == ["a/two"]
     # A second time, and what never was: nothing to do.
-    s3.delete(join(place, "a/one"))
-    s3.delete(join(place, "never/was"))
-    s3.write_bytes(join(place, "a/one"), b"again", if_absent=True)
+    store.delete(join(place, "a/one"))
+    store.delete(join(place, "never/was"))
+    store.write_bytes(join(place, "a/one"), b"again", if_absent=True)
 
 
-def test_deleting_from_a_folder_leaves_no_empty_folders(s3: Store, tmp_path: Path) -> None:
-    s3.write_bytes(f"file://{tmp_path}/kept", b"x")
-    s3.write_bytes(f"file://{tmp_path}/a/b/c", b"x")
-    s3.delete(f"file://{tmp_path}/a/b/c")
+def test_deleting_from_a_folder_leaves_no_empty_folders(store: Store, tmp_path: Path) -> None:
+    store.write_bytes(f"file://{tmp_path}/kept", b"x")
+    store.write_bytes(f"file://{tmp_path}/a/b/c", b"x")
+    store.delete(f"file://{tmp_path}/a/b/c")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_a_file_of_several_parts_comes_back_whole(s3: Store, place: str, tmp_path: Path) -> None:
+def test_a_file_of_several_parts_comes_back_whole(store: Store, place: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(40 << 20))
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    stored = s3.upload(source, join(place, "big"))
+    stored = store.upload(source, join(place, "big"))
     assert (stored.sha256, stored.size_bytes) == (digest, 40 << 20)
-    assert s3.download(join(place, "big"), tmp_path / "x" / "copy", digest) == digest
+    assert store.download(join(place, "big"), tmp_path / "x" / "copy", digest) == digest
     assert (tmp_path / "x" / "copy").read_bytes() == source.read_bytes()
 
 
 def test_a_download_with_another_digest_leaves_nothing(
-    s3: Store, place: str, tmp_path: Path
+    store: Store, place: str, tmp_path: Path
 ) -> None:
-    s3.write_bytes(join(place, "a"), b"damaged")
+    store.write_bytes(join(place, "a"), b"damaged")
     with pytest.raises(DigestMismatch, match="a has the SHA-256"):
-        s3.download(join(place, "a"), tmp_path / "into" / "copy", "0" * 64)
+        store.download(join(place, "a"), tmp_path / "into" / "copy", "0" * 64)
     assert list((tmp_path / "into").iterdir()) == []
 
 
-def test_writing_if_absent_never_overwrites_another_content(s3: Store, place: str) -> None:
-    s3.write_bytes(join(place, "m"), b"first", if_absent=True)
+def test_writing_if_absent_never_overwrites_another_content(store: Store, place: str) -> None:
+    store.write_bytes(join(place, "m"), b"first", if_absent=True)
     with pytest.raises(PreconditionFailed, match="is there already"):
-        s3.write_bytes(join(place, "m"), b"other", if_absent=True)
-    assert s3.read_bytes(join(place, "m")) == b"first"
+        store.write_bytes(join(place, "m"), b"other", if_absent=True)
+    assert store.read_bytes(join(place, "m")) == b"first"
 
 
 def test_writing_the_same_if_absent_again_is_fine_for_the_reply_may_have_been_lost(
-    s3: Store, place: str
+    store: Store, place: str
 ) -> None:
-    first = s3.write_bytes(join(place, "m"), b"same", if_absent=True)
-    assert s3.write_bytes(join(place, "m"), b"same", if_absent=True) == first
+    first = store.write_bytes(join(place, "m"), b"same", if_absent=True)
+    assert store.write_bytes(join(place, "m"), b"same", if_absent=True) == first
 
 
-def test_of_many_writers_if_absent_one_wins(s3: Store, place: str) -> None:
+def test_of_many_writers_if_absent_one_wins(store: Store, place: str) -> None:
     outcomes: list[str] = []
 
     def write(index: int) -> None:
         try:
-            s3.write_bytes(join(place, "race"), b"%d" % index, if_absent=True)
+            store.write_bytes(join(place, "race"), b"%d" % index, if_absent=True)
             outcomes.append("won")
         except PreconditionFailed:
             outcomes.append("lost")
@@ -122,41 +122,41 @@ def test_of_many_writers_if_absent_one_wins(s3: Store, place: str) -> None:
     assert sorted(outcomes) == ["lost"] * 7 + ["won"]
 
 
-def test_a_listing_is_ordered_relative_and_stays_in_its_folder(s3: Store, place: str) -> None:
+def test_a_listing_is_ordered_relative_and_stays_in_its_folder(store: Store, place: str) -> None:
     for name in ("data/b.png", "data/a/c.png", "data-2/x.png"):
-        s3.write_bytes(join(place, name), name.encode())
-    found = list(s3.list(join(place, "data")))
+        store.write_bytes(join(place, name), name.encode())
+    found = list(store.list(join(place, "data")))
     assert [(entry.name, entry.size) for entry in found] == [("a/c.png", 12), ("b.png", 10)]
-    assert s3.read_bytes(found[0].uri) == b"data/a/c.png"
+    assert store.read_bytes(found[0].uri) == b"data/a/c.png"
 
 
-def test_a_listing_goes_beyond_one_page(s3: Store) -> None:
+def test_a_listing_goes_beyond_one_page(store: Store) -> None:
     place = "s3://trainyard-tests/pages"
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda n: s3.write_bytes(join(place, f"{n:04d}"), b""), range(1003)))
-    assert len(list(s3.list(place))) == 1003
+        list(pool.map(lambda n: store.write_bytes(join(place, f"{n:04d}"), b""), range(1003)))
+    assert len(list(store.list(place))) == 1003
 
 
-def test_an_object_that_changed_since_it_was_listed_is_refused(s3: Store, place: str) -> None:
-    s3.write_bytes(join(place, "a"), b"one")
-    (entry,) = s3.list(place)
-    assert s3.read_bytes(entry.uri, version=entry.version) == b"one"
-    s3.write_bytes(join(place, "a"), b"another")
+def test_an_object_that_changed_since_it_was_listed_is_refused(store: Store, place: str) -> None:
+    store.write_bytes(join(place, "a"), b"one")
+    (entry,) = store.list(place)
+    assert store.read_bytes(entry.uri, version=entry.version) == b"one"
+    store.write_bytes(join(place, "a"), b"another")
     with pytest.raises(ObjectChanged, match="a was changed"):
-        s3.read_bytes(entry.uri, version=entry.version)
+        store.read_bytes(entry.uri, version=entry.version)
 
 
-def test_a_document_over_its_limit_is_not_read(s3: Store, place: str) -> None:
-    s3.write_bytes(join(place, "a"), b"x" * 101)
-    assert len(s3.read_bytes(join(place, "a"), limit=101)) == 101
+def test_a_document_over_its_limit_is_not_read(store: Store, place: str) -> None:
+    store.write_bytes(join(place, "a"), b"x" * 101)
+    assert len(store.read_bytes(join(place, "a"), limit=101)) == 101
     with pytest.raises(ObjectTooLarge, match="larger than the 100 bytes"):
-        s3.read_bytes(join(place, "a"), limit=100)
+        store.read_bytes(join(place, "a"), limit=100)
 
 
-def test_text_that_is_no_json_is_one_sentence(s3: Store, place: str) -> None:
-    s3.write_bytes(join(place, "a.json"), b"{")
+def test_text_that_is_no_json_is_one_sentence(store: Store, place: str) -> None:
+    store.write_bytes(join(place, "a.json"), b"{")
     with pytest.raises(StoreError, match=r"a\.json is not valid JSON"):
-        s3.read_json(join(place, "a.json"))
+        store.read_json(join(place, "a.json"))
 
 
 @pytest.mark.parametrize(
@@ -170,16 +170,16 @@ def test_text_that_is_no_json_is_one_sentence(s3: Store, place: str) -> None:
         "file:///a/../b",
     ],
 )
-def test_what_is_no_place_in_a_store_is_refused(uri: str, s3: Store) -> None:
+def test_what_is_no_place_in_a_store_is_refused(uri: str, store: Store) -> None:
     with pytest.raises(InvalidUri):
-        s3.read_bytes(uri)
+        store.read_bytes(uri)
 
 
-def test_a_missing_bucket_is_named(s3: Store) -> None:
+def test_a_missing_bucket_is_named(store: Store) -> None:
     calls: list[Callable[[], object]] = [
-        lambda: s3.read_bytes("s3://no-such-bucket/x"),
-        lambda: list(s3.list("s3://no-such-bucket/x")),
-        lambda: s3.write_bytes("s3://no-such-bucket/x", b""),
+        lambda: store.read_bytes("s3://no-such-bucket/x"),
+        lambda: list(store.list("s3://no-such-bucket/x")),
+        lambda: store.write_bytes("s3://no-such-bucket/x", b""),
     ]
     for call in calls:
         with pytest.raises(BucketNotFound, match="the bucket 'no-such-bucket'"):
@@ -308,8 +308,8 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
             store.read_bytes("s3://b/k")
 
 
-def test_a_link_in_a_folder_is_not_followed(s3: Store, tmp_path: Path) -> None:
+def test_a_link_in_a_folder_is_not_followed(store: Store, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "secret").write_text("x")
     (tmp_path / "data" / "link").symlink_to(tmp_path / "secret")
-    assert list(s3.list(f"file://{tmp_path}/data")) == []
+    assert list(store.list(f"file://{tmp_path}/data")) == []

@@ -36,21 +36,21 @@ def publish(store: Store, place: str, **changes: object) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_a_whole_run_is_verified(s3: Store, place: str) -> None:
-    digest = publish(s3, place)
-    assert verify_manifest(s3, place, digest).uid == "u"
-    assert verify_manifest(s3, place).epochs_trained == 3
+def test_a_whole_run_is_verified(store: Store, place: str) -> None:
+    digest = publish(store, place)
+    assert verify_manifest(store, place, digest).uid == "u"
+    assert verify_manifest(store, place).epochs_trained == 3
 
 
-def test_a_run_without_manifest_was_not_published(s3: Store, place: str) -> None:
+def test_a_run_without_manifest_was_not_published(store: Store, place: str) -> None:
     with pytest.raises(ArtefactMismatch, match="the run was not published"):
-        verify_manifest(s3, place)
+        verify_manifest(store, place)
 
 
-def test_another_manifest_than_the_trainer_reported_is_refused(s3: Store, place: str) -> None:
-    publish(s3, place)
+def test_another_manifest_than_the_trainer_reported_is_refused(store: Store, place: str) -> None:
+    publish(store, place)
     with pytest.raises(ArtefactMismatch, match="but the trainer reported 0000"):
-        verify_manifest(s3, place, "0" * 64)
+        verify_manifest(store, place, "0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -62,31 +62,31 @@ def test_another_manifest_than_the_trainer_reported_is_refused(s3: Store, place:
     ids=["another size", "another content of the same size"],
 )
 def test_a_file_that_is_not_what_the_manifest_says_is_named(
-    s3: Store, place: str, content: bytes, said: str
+    store: Store, place: str, content: bytes, said: str
 ) -> None:
-    publish(s3, place)
-    s3.write_bytes(join(place, "model.pth"), content)
+    publish(store, place)
+    store.write_bytes(join(place, "model.pth"), content)
     with pytest.raises(ArtefactMismatch, match=r"model\.pth " + said):
-        verify_manifest(s3, place)
+        verify_manifest(store, place)
 
 
-def test_a_missing_file_is_named(s3: Store, place: str) -> None:
+def test_a_missing_file_is_named(store: Store, place: str) -> None:
     missing = StoredFile(name="model.zip", sha256="a" * 64, size_bytes=1)
-    publish(s3, place, files=(missing,), roles={})
+    publish(store, place, files=(missing,), roles={})
     with pytest.raises(ArtefactMismatch, match=r"model\.zip is in the manifest and does not exist"):
-        verify_manifest(s3, place)
+        verify_manifest(store, place)
 
 
-def test_a_role_must_point_to_a_file(s3: Store, place: str) -> None:
-    publish(s3, place, roles={ArtefactRole.WEIGHTS: "other.pth"})
+def test_a_role_must_point_to_a_file(store: Store, place: str) -> None:
+    publish(store, place, roles={ArtefactRole.WEIGHTS: "other.pth"})
     with pytest.raises(ArtefactMismatch, match=r"the role weights points to 'other\.pth'"):
-        verify_manifest(s3, place)
+        verify_manifest(store, place)
 
 
-def test_a_file_of_the_name_that_is_no_manifest_is_refused(s3: Store, place: str) -> None:
-    s3.write_bytes(join(place, "manifest.json"), b'{"uid": "u"}')
+def test_a_file_of_the_name_that_is_no_manifest_is_refused(store: Store, place: str) -> None:
+    store.write_bytes(join(place, "manifest.json"), b'{"uid": "u"}')
     with pytest.raises(ArtefactMismatch, match="is no manifest: attempt: Field required"):
-        verify_manifest(s3, place)
+        verify_manifest(store, place)
 
 
 def checkpoint(store: Store, place: str, epoch: int, **changes: object) -> str:
@@ -108,29 +108,31 @@ def checkpoint(store: Store, place: str, epoch: int, **changes: object) -> str:
 
 
 class TestNewestCheckpoint:
-    def test_is_found_with_its_digest(self, s3: Store, place: str) -> None:
-        checkpoint(s3, place, 3)
-        folder = checkpoint(s3, place, 12)
-        found = newest_checkpoint(s3, place, "u")
+    def test_is_found_with_its_digest(self, store: Store, place: str) -> None:
+        checkpoint(store, place, 3)
+        folder = checkpoint(store, place, 12)
+        found = newest_checkpoint(store, place, "u")
         assert found is not None
         location, sha256, manifest = found
         assert (location, manifest.epoch) == (folder, 12)
-        document = s3.read_bytes(join(folder, "checkpoint.json"))
+        document = store.read_bytes(join(folder, "checkpoint.json"))
         assert sha256 == hashlib.sha256(document).hexdigest()
 
     def test_is_the_one_before_when_the_last_was_not_uploaded_whole(
-        self, s3: Store, place: str
+        self, store: Store, place: str
     ) -> None:
-        checkpoint(s3, place, 3)
-        s3.write_bytes(join(checkpoint(s3, place, 4), "last.pt"), b"cut off")
-        s3.write_bytes(join(place, "checkpoints/000005/last.pt"), b"its checkpoint.json never came")
-        s3.write_bytes(join(place, "checkpoints/000006/checkpoint.json"), b"no json")
-        found = newest_checkpoint(s3, place, "u")
+        checkpoint(store, place, 3)
+        store.write_bytes(join(checkpoint(store, place, 4), "last.pt"), b"cut off")
+        store.write_bytes(
+            join(place, "checkpoints/000005/last.pt"), b"its checkpoint.json never came"
+        )
+        store.write_bytes(join(place, "checkpoints/000006/checkpoint.json"), b"no json")
+        found = newest_checkpoint(store, place, "u")
         assert found is not None and found[2].epoch == 3
 
-    def test_of_another_process_does_not_count(self, s3: Store, place: str) -> None:
-        checkpoint(s3, place, 3, uid="another")
-        assert newest_checkpoint(s3, place, "u") is None
+    def test_of_another_process_does_not_count(self, store: Store, place: str) -> None:
+        checkpoint(store, place, 3, uid="another")
+        assert newest_checkpoint(store, place, "u") is None
 
-    def test_is_none_where_nothing_was_written(self, s3: Store, place: str) -> None:
-        assert newest_checkpoint(s3, place, "u") is None
+    def test_is_none_where_nothing_was_written(self, store: Store, place: str) -> None:
+        assert newest_checkpoint(store, place, "u") is None

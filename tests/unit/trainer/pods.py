@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.unit.labelled import BUCKET
 from trainyard.api.documents import dump_yaml
 from trainyard.api.report import ExitCode, LastWords
 from trainyard.api.run import RunFile
 from trainyard.stores import Store
 from trainyard_local.s3 import S3Server
 
-BUCKET = "trainyard-tests"
 EPOCHS = 2
 SPLITS = {"train": range(16), "dev": range(100, 108), "test": range(200, 206)}
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.trainer.pods import BUCKET, Bench, Ended, Operator, sealed
+from tests.unit.labelled import BUCKET
+from tests.unit.trainer.pods import Bench, Ended, Operator, sealed
 from trainyard.api.manifest import CheckpointManifest
 from trainyard.api.report import ExitCode, ProgressReport
 from trainyard.stores import Store, join, verify_manifest

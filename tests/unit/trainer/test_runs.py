@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.unit.trainer.pods import BUCKET, EPOCHS, Bench, Ended, Operator, sealed
+from tests.unit.labelled import BUCKET
+from tests.unit.trainer.pods import EPOCHS, Bench, Ended, Operator, sealed
 from trainyard.api.report import ExitCode, ProgressReport, Stage
 from trainyard.stores import join, verify_manifest
 from trainyard_trainer import model

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from trainyard.api.documents import DocumentError
 from trainyard.api.report import ExitCode, LastWords
+from trainyard.datasets.errors import BadData
 from trainyard.stores import StoreError
 
 
@@ -14,13 +15,6 @@ class Fault(Exception):
 
     reason = "TrainerError"
     exit_code = ExitCode.INTERNAL_ERROR
-
-
-class BadData(Fault):
-    """Images or labels that cannot be used."""
-
-    reason = "BadData"
-    exit_code = ExitCode.BAD_DATA
 
 
 class ClassesMissing(BadData):
@@ -86,6 +80,8 @@ def explain(error: BaseException) -> tuple[ExitCode, LastWords]:
     """
     if isinstance(error, Fault):
         return error.exit_code, LastWords(reason=error.reason, message=_one_line(error))
+    if isinstance(error, BadData):
+        return ExitCode.BAD_DATA, LastWords(reason=error.reason, message=_one_line(error))
     if isinstance(error, StoreError):
         return ExitCode.STORE_UNAVAILABLE, LastWords(
             reason="StoreUnavailable", message=_one_line(error)

@@ -81,12 +81,12 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
 
 
 def _snapshot(parsed: argparse.Namespace) -> LastWords:
-    from trainyard_trainer.snapshot import make_snapshot
+    from trainyard_trainer.snapshot import run_snapshot
 
     run = read_sealed(parsed.file, SnapshotRunFile)
     store = open_store(run.store)
     with Reporter(run.progress, "snapshot", run.uid) as reporter:
-        return make_snapshot(store, run, reporter)
+        return run_snapshot(store, run, reporter)
 
 
 def _run(parsed: argparse.Namespace, stop: StopRequest) -> LastWords:

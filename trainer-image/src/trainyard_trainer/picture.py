@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from trainyard_trainer.data.labels import Label
+from trainyard.datasets.labels import Label
 from trainyard_trainer.engines.base import Prediction
 
 MAX_IMAGES = 12

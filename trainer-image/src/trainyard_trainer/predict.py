@@ -10,15 +10,14 @@ from pathlib import Path
 
 from trainyard.api.report import LastWords
 from trainyard.api.run import StoreLocation
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.formats.yolo import names_of, parse_yolo
+from trainyard.datasets.images import EXTENSIONS, plain_image
+from trainyard.datasets.labels import Label
+from trainyard.datasets.reading import download_samples
+from trainyard.datasets.samples import read_samples
 from trainyard.stores import join, open_store, parent
-from trainyard.stores.snapshots import download_samples
 from trainyard_trainer import model, picture
-from trainyard_trainer.data.formats import names_of
-from trainyard_trainer.data.images import EXTENSIONS
-from trainyard_trainer.data.labels import Label, parse_yolo
-from trainyard_trainer.data.prepare import plain_image
-from trainyard_trainer.data.samples import read_samples
-from trainyard_trainer.faults import BadData
 
 _log = logging.getLogger("trainyard")
 

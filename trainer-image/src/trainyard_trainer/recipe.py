@@ -13,13 +13,13 @@ from trainyard.api.report import EpochReport, LastWords, Stage
 from trainyard.api.run import RunFile
 from trainyard.stores import Store
 from trainyard_trainer import checkpoint, model, picture, publish
-from trainyard_trainer.data.prepare import Prepared, prepare
 from trainyard_trainer.describe import describe
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Resume, Saved, SplitResult, Trained, Watcher
 from trainyard_trainer.estimate import Estimate
 from trainyard_trainer.faults import Stopped
 from trainyard_trainer.keeper import Keeper, interval_seconds
+from trainyard_trainer.prepare import Prepared, prepare
 from trainyard_trainer.progress import Reporter, Ticker
 from trainyard_trainer.settings import settings_of
 from trainyard_trainer.stopping import StopRequest

@@ -1,224 +1,26 @@
-"""The snapshot job: from selections of labelled images to one immutable, packed snapshot."""
+"""The snapshot job: tells the operator and the log how far it is."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import tempfile
-from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-
-from trainyard.api.dataset import ClassCount, RefusedCount, Selection
-from trainyard.api.manifest import SAMPLES_NAME, SNAPSHOT_NAME, SnapshotManifest
 from trainyard.api.report import LastWords, Stage
 from trainyard.api.run import SnapshotRunFile
-from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, join
-from trainyard_trainer.data.images import ImageFacts
-from trainyard_trainer.data.labels import Label
-from trainyard_trainer.data.samples import Sample, count_classes, digest_of, write_samples
-from trainyard_trainer.data.shards import ShardWriter
-from trainyard_trainer.data.source import LeftOut, LoadedImage, Source
-from trainyard_trainer.faults import BadData
+from trainyard.datasets.snapshot import make_snapshot
+from trainyard.stores import Store
 from trainyard_trainer.progress import Reporter, Ticker
 
-REFUSED_LIMIT = 0.05
-"""Largest fraction of images that may be refused; more means that the source is not what its
-owner thinks it is."""
 
-_EXAMPLES = 5
-# Files that were never meant to be samples do not count against the limit.
-_HARMLESS = frozenset({"OtherFile"})
-# Reading is nearly all of the work.
-_READ_PERCENT = 95.0
+def run_snapshot(store: Store, run: SnapshotRunFile, reporter: Reporter) -> LastWords:
+    """Make the snapshot; raises as `make_snapshot` does."""
+    ticker = Ticker("reading the sources", 100)
 
-_log = logging.getLogger("trainyard")
+    def say(stage: Stage, percent: float, message: str) -> None:
+        ticker.at(int(percent))
+        reporter.report(stage, percent, message)
 
-
-@dataclass
-class _Distinct:
-    """An image, however many copies of it there are.
-
-    `by_attribute` unites the labels that its copies carry; an attribute with no labels says that
-    somebody looked and found nothing.
-    """
-
-    name: str
-    facts: ImageFacts
-    shard: int
-    offset: int
-    size: int
-    by_attribute: dict[str, tuple[Label, ...]]
-    copies: list[str] = field(default_factory=list)
-    conflict: bool = False
-
-
-class _Refused:
-    """Files left out, counted by reason, with the first names."""
-
-    def __init__(self) -> None:
-        self._examples: dict[str, list[str]] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, reason: str, name: str) -> None:
-        self._counts[reason] = self._counts.get(reason, 0) + 1
-        examples = self._examples.setdefault(reason, [])
-        if len(examples) < _EXAMPLES:
-            examples.append(name)
-
-    def counts(self) -> tuple[RefusedCount, ...]:
-        return tuple(
-            RefusedCount(reason=reason, count=count, examples=tuple(self._examples[reason]))
-            for reason, count in sorted(self._counts.items())
-        )
-
-
-def make_snapshot(store: Store, run: SnapshotRunFile, reporter: Reporter) -> LastWords:
-    """Read all selections and write the snapshot; returns where it is.
-
-    Identical images are stored once. Copies whose labels agree, or are about different
-    attributes, are united; copies that disagree about one attribute are all left out and counted
-    as `ConflictingLabels`.
-
-    Raises
-    ------
-    BadData
-        If labels or too many images cannot be used, or the source changes while it is read.
-    StoreError
-        If the store does not answer or refuses.
-    """
-    refused = _Refused()
-    images: dict[bytes, _Distinct] = {}
-    with closing(ShardWriter(store, run.output)) as shards:
-        for index, selection in enumerate(run.selections):
-            start = _READ_PERCENT * index / len(run.selections)
-            width = _READ_PERCENT / len(run.selections)
-            _read(store, selection, images, refused, shards, reporter, (start, width))
-        shards.finish()
-        samples = _samples(images, refused)
-        _check(len(samples), refused)
-        reporter.report(Stage.WRITE, _READ_PERCENT, f"writing {len(samples)} samples")
-        return _publish(store, run.output, samples, refused, shards)
-
-
-def _read(
-    store: Store,
-    selection: Selection,
-    images: dict[bytes, _Distinct],
-    refused: _Refused,
-    shards: ShardWriter,
-    reporter: Reporter,
-    share: tuple[float, float],
-) -> None:
-    """Add a selection's images; `share` is where its part of the progress starts, and its width."""
-    source = Source(store, selection)
-    for reason, names in source.plan.refused.items():
-        for name in names:
-            refused.add(reason, name)
-    total = len(source)
-    ticker = Ticker(f"reading {source.uri}", total)
-    for done, image in enumerate(source.images(), start=1):
-        if isinstance(image, LeftOut):
-            refused.add(image.reason, image.name)
-        else:
-            _merge(images, image, selection.attribute, shards)
-        ticker.at(done)
-        reporter.report(
-            Stage.READ, share[0] + share[1] * done / total, f"read {done} of {total} images"
-        )
-
-
-def _merge(
-    images: dict[bytes, _Distinct], image: LoadedImage, attribute: str, shards: ShardWriter
-) -> None:
-    known = images.get(image.digest)
-    if known is None:
-        shard, offset = shards.add(image.data, f"{image.digest.hex()}.{image.facts.extension}")
-        images[image.digest] = _Distinct(
-            image.name, image.facts, shard, offset, len(image.data), {attribute: image.labels}
-        )
-        return
-    known.copies.append(image.name)
-    if known.by_attribute.setdefault(attribute, image.labels) != image.labels:
-        known.conflict = True
-
-
-def _samples(images: dict[bytes, _Distinct], refused: _Refused) -> list[Sample]:
-    """Rows sorted by digest, without the images whose copies disagree."""
-    samples = []
-    for digest, image in sorted(images.items()):
-        if image.conflict:
-            for name in (image.name, *image.copies):
-                refused.add("ConflictingLabels", name)
-            continue
-        labels = sorted(label for found in image.by_attribute.values() for label in found)
-        samples.append(
-            Sample(
-                digest=digest,
-                name=image.name,
-                width=image.facts.width,
-                height=image.facts.height,
-                shard=image.shard,
-                offset=image.offset,
-                size=image.size,
-                labels=tuple(labels),
-            )
-        )
-    return samples
-
-
-def _check(samples: int, refused: _Refused) -> None:
-    bad = [entry for entry in refused.counts() if entry.reason not in _HARMLESS]
-    count = sum(entry.count for entry in bad)
-    if samples and count <= REFUSED_LIMIT * (samples + count):
-        return
-    reasons = "; ".join(f"{x.reason} {x.count} ({', '.join(x.examples[:2])})" for x in bad)
-    raise BadData(
-        f"{count} of {samples + count} files cannot be used, more than {REFUSED_LIMIT:.0%}: "
-        f"{reasons}"
-    )
-
-
-def _publish(
-    store: Store, output: str, samples: list[Sample], refused: _Refused, shards: ShardWriter
-) -> LastWords:
-    """Write manifest.parquet, then snapshot.json, unless this very snapshot is there already."""
-    digest = digest_of(samples)
-    folder = join(output, digest)
-    place = join(folder, SNAPSHOT_NAME)
-    try:
-        document = store.read_bytes(place)
-        _log.info("the same snapshot is there already")
-    except ObjectNotFound:
-        with tempfile.TemporaryDirectory(prefix="trainyard-samples-") as local:
-            path = Path(local) / SAMPLES_NAME
-            write_samples(samples, path)
-            stored = store.upload(path, join(folder, SAMPLES_NAME))
-        snapshot = SnapshotManifest(
-            digest=digest,
-            samples=len(samples),
-            annotations=sum(len(sample.labels) for sample in samples),
-            classes=tuple(
-                ClassCount(attribute=attribute, value=value, count=count)
-                for attribute, value, count in count_classes(samples)
-            ),
-            size_bytes=sum(sample.size for sample in samples),
-            refused=refused.counts(),
-            manifest=stored,
-            shards=tuple(shards.finished),
-            created_at=datetime.now(UTC),
-        )
-        document = snapshot.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode()
-        try:
-            store.write_bytes(place, document, if_absent=True)
-        except PreconditionFailed:
-            # Another job made the same snapshot meanwhile; theirs counts.
-            document = store.read_bytes(place)
-    _log.info("snapshot %s: %d images in %s", digest[:12], len(samples), folder)
+    made = make_snapshot(store, run, say)
     return LastWords(
         reason="Succeeded",
-        message=f"{len(samples)} images",
-        manifest_sha256=hashlib.sha256(document).hexdigest(),
-        location=folder,
+        message=f"{made.samples} images",
+        manifest_sha256=made.sha256,
+        location=made.location,
     )

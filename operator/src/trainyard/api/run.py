@@ -148,6 +148,8 @@ class SnapshotRunFile(Sealed):
     """Its UID."""
     selections: tuple[Selection, ...]
     """What to read."""
+    group_by: str | None = None
+    """What must never be spread over splits, see `DatasetSpec.group_by`."""
     output: str
     """Folder under which snapshots and shards are written."""
     store: StoreLocation = StoreLocation()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import SNAPSHOT_NAME, SnapshotManifest
 from trainyard.api.process import Splits
+from trainyard.datasets.splits import split_overlap
 from trainyard.decide.facts import (
     Mismatch,
     Overlap,
@@ -22,7 +23,6 @@ from trainyard.decide.facts import (
 )
 from trainyard.stores.base import Store, join
 from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound, StoreError
-from trainyard.stores.snapshots import split_overlap
 from trainyard.stores.verify import newest_checkpoint, verify_manifest
 
 REMEMBERED = 1024

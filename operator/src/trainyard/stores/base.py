@@ -147,8 +147,16 @@ class Store(Protocol):
         """Plain values of a JSON document; raises `StoreError` if it is none."""
         ...
 
-    def stream(self, uri: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-        """Content in pieces of at most `chunk_bytes`; a lost connection is taken up again."""
+    def stream(
+        self, uri: str, chunk_bytes: int = CHUNK_BYTES, version: str | None = None
+    ) -> Iterator[bytes]:
+        """Content in pieces of at most `chunk_bytes`; a lost connection is taken up again.
+
+        Raises
+        ------
+        ObjectChanged
+            If `version` (of `ObjectInfo`) is given and the object has another one by now.
+        """
         ...
 
     def download(self, uri: str, path: Path, sha256: str | None = None) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from trainyard.api.manifest import StoredFile
 from trainyard.stores.base import (
@@ -40,8 +40,7 @@ class FolderStore:
         """See `Store.read_bytes`."""
         with _translated(uri), _path(uri).open("rb") as file:
             data = file.read(limit + 1)
-            if version is not None and _version(os.fstat(file.fileno())) != version:
-                raise ObjectChanged(f"{uri} was changed while it was being read")
+            _check_version(file, uri, version)
         if len(data) > limit:
             raise ObjectTooLarge(f"{uri} is larger than the {limit} bytes allowed for it")
         return data
@@ -50,11 +49,14 @@ class FolderStore:
         """See `Store.read_json`."""
         return parse_json(self.read_bytes(uri, limit), uri)
 
-    def stream(self, uri: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    def stream(
+        self, uri: str, chunk_bytes: int = CHUNK_BYTES, version: str | None = None
+    ) -> Iterator[bytes]:
         """See `Store.stream`."""
         with _translated(uri), _path(uri).open("rb") as file:
             while chunk := file.read(chunk_bytes):
                 yield chunk
+            _check_version(file, uri, version)
 
     def download(self, uri: str, path: Path, sha256: str | None = None) -> str:
         """See `Store.download`."""
@@ -132,6 +134,12 @@ def _path(uri: str) -> Path:
 
 def _version(state: os.stat_result) -> str:
     return f"{state.st_mtime_ns}-{state.st_size}"
+
+
+def _check_version(file: BinaryIO, uri: str, version: str | None) -> None:
+    """After reading: what was read is that version, unless somebody wrote meanwhile."""
+    if version is not None and _version(os.fstat(file.fileno())) != version:
+        raise ObjectChanged(f"{uri} was changed while it was being read")
 
 
 @contextmanager

@@ -53,8 +53,10 @@ class _RoutedStore:
     def read_json(self, uri: str, limit: int = DOCUMENT_LIMIT) -> Any:
         return self._of(uri).read_json(uri, limit)
 
-    def stream(self, uri: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-        return self._of(uri).stream(uri, chunk_bytes)
+    def stream(
+        self, uri: str, chunk_bytes: int = CHUNK_BYTES, version: str | None = None
+    ) -> Iterator[bytes]:
+        return self._of(uri).stream(uri, chunk_bytes, version)
 
     def download(self, uri: str, path: Path, sha256: str | None = None) -> str:
         return self._of(uri).download(uri, path, sha256)

@@ -140,9 +140,11 @@ class S3Store:
         """See `Store.read_json`."""
         return parse_json(self.read_bytes(uri, limit), uri)
 
-    def stream(self, uri: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    def stream(
+        self, uri: str, chunk_bytes: int = CHUNK_BYTES, version: str | None = None
+    ) -> Iterator[bytes]:
         """See `Store.stream`."""
-        return self._chunks(uri, chunk_bytes, None)
+        return self._chunks(uri, chunk_bytes, version)
 
     def download(self, uri: str, path: Path, sha256: str | None = None) -> str:
         """See `Store.download`."""

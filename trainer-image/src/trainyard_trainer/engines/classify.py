@@ -15,8 +15,8 @@ from ultralytics.models.yolo.classify import ClassificationTrainer, Classificati
 from ultralytics.nn.tasks import ClassificationModel
 
 from trainyard.api.template import Engine
+from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
-from trainyard_trainer.data.samples import Sample
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
 from trainyard_trainer.engines.training import Varied, finite

@@ -19,9 +19,9 @@ from ultralytics.utils.ops import scale_boxes
 
 from trainyard.api.documents import dump_yaml
 from trainyard.api.template import Engine
+from trainyard.datasets.labels import Label
+from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
-from trainyard_trainer.data.labels import Label
-from trainyard_trainer.data.samples import Sample
 from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
 from trainyard_trainer.engines.training import Varied, finite
 from trainyard_trainer.engines.yolo import YoloEngine, class_name

@@ -18,8 +18,8 @@ from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import LOGGER, SETTINGS
 
 from trainyard.api.template import Engine
+from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig, Thresholds
-from trainyard_trainer.data.samples import Sample
 from trainyard_trainer.engines import training
 from trainyard_trainer.engines.base import (
     Prediction,

@@ -1,7 +1,8 @@
 import pytest
 
-from trainyard_trainer.data.labels import Label, parse_yolo
-from trainyard_trainer.faults import BadData
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.formats.yolo import parse_yolo
+from trainyard.datasets.labels import Label
 
 NAMES = ("cat", "dog")
 

@@ -11,11 +11,12 @@ from itertools import islice
 from typing import TypeVar
 
 from trainyard.api.dataset import Selection
-from trainyard.stores import ObjectChanged, ObjectInfo, ObjectNotFound, ObjectTooLarge, Store, join
-from trainyard_trainer.data.formats import Candidate, Plan, plan
-from trainyard_trainer.data.images import MAX_BYTES, ImageFacts, RefusedImage, inspect
-from trainyard_trainer.data.labels import Label
-from trainyard_trainer.faults import BadData, InvalidRunFile
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.files import SourceFiles
+from trainyard.datasets.formats import Annotations, open_format
+from trainyard.datasets.images import MAX_BYTES, ImageFacts, RefusedImage, inspect
+from trainyard.datasets.refusals import Refusals
+from trainyard.stores import ObjectInfo, Store, join
 
 _READERS = 16
 # At most so many images are in memory ahead of the one that is being packed.
@@ -27,28 +28,35 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image that can be decoded, with its labels.
+    """An image that can be decoded, with what is said about it.
 
     Attributes
     ----------
     name
         Path in the source.
+    data
+        The file's bytes.
     digest
         SHA-256 of `data`, raw.
-    labels
-        Sorted, all of the attribute of the source.
+    facts
+        What it is.
+    annotations
+        Labels and the rest.
+    group
+        What it belongs together with, if the dataset has groups.
     """
 
     name: str
     data: bytes
     digest: bytes
     facts: ImageFacts
-    labels: tuple[Label, ...]
+    annotations: Annotations
+    group: str | None = None
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that cannot be used, and the one-word reason."""
+    """An image that is not taken, and the one-word reason."""
 
     name: str
     reason: str
@@ -57,27 +65,45 @@ class LeftOut:
 class Source:
     """One selection's files.
 
+    Parameters
+    ----------
+    store, selection
+        Where they lie, what they are, and which of them are wanted.
+    uri
+        Where they lie, if not where the selection says: a mounted volume, a folder of this machine.
+    group_by
+        `DatasetSpec.group_by`.
+
     Raises
     ------
-    InvalidRunFile
-        If the selection asks for something that is not supported yet.
     BadData
         If there is no image, or the class names cannot be told.
     """
 
-    def __init__(self, store: Store, selection: Selection) -> None:
-        self.uri = source_uri(selection)
-        self._store = store
-        listing = list(store.list(self.uri))
-        self.plan: Plan = plan(selection, listing, self._read)
-        if not self.plan.candidates:
+    def __init__(
+        self,
+        store: Store,
+        selection: Selection,
+        *,
+        uri: str | None = None,
+        group_by: str | None = None,  # noqa: ARG002 -- acts with the groups
+    ) -> None:
+        self.uri = uri or source_uri(selection)
+        self._files = SourceFiles(store, self.uri)
+        self._format = open_format(selection, self._files)
+        if not len(self._format):
             raise BadData(
-                f"no images found under {self.uri} (files there: {len(listing)}): check bucket, "
-                f"prefix and format {selection.format.value!r}"
+                f"no images found under {self.uri} (files there: {len(self._files.listing)}): "
+                f"check bucket, prefix and format {selection.format.value!r}"
             )
 
     def __len__(self) -> int:
-        return len(self.plan.candidates)
+        return len(self._format)
+
+    @property
+    def refused(self) -> Refusals:
+        """Files that are no samples."""
+        return self._format.refused
 
     def images(self) -> Iterator[LoadedImage | LeftOut]:
         """All images in the order of their names.
@@ -87,34 +113,27 @@ class Source:
         BadData
             If a label cannot be used or a file changed since it was listed.
         """
-        return in_order(self._load, self.plan.candidates)
+        return in_order(self._load, self._format.images())
 
-    def _load(self, candidate: Candidate) -> LoadedImage | LeftOut:
-        entry = candidate.image
-        if entry.size > MAX_BYTES:
-            return LeftOut(entry.name, "TooLarge")
-        data = self._read(entry, MAX_BYTES)
+    def close(self) -> None:
+        """Forget what lies on this machine's disk."""
+        self._format.close()
+        self._files.close()
+
+    def _load(self, entry: ObjectInfo) -> LoadedImage | LeftOut:
         # Labels first: a bad line fails the snapshot even where its image is broken too.
         try:
-            labels = self.plan.labels_of(candidate, self._read)
+            annotations = self._format.annotations(entry)
         except BadData as error:
             raise BadData(f"{error} (in {self.uri})") from None
+        if entry.size > MAX_BYTES:
+            return LeftOut(entry.name, "TooLarge")
+        data = self._files.read(entry, MAX_BYTES)
         try:
             facts = inspect(data, entry.uri)
         except RefusedImage as refusal:
             return LeftOut(entry.name, str(refusal))
-        return LoadedImage(entry.name, data, hashlib.sha256(data).digest(), facts, labels)
-
-    def _read(self, entry: ObjectInfo, limit: int) -> bytes:
-        try:
-            return self._store.read_bytes(entry.uri, limit, entry.version)
-        except (ObjectChanged, ObjectNotFound):
-            raise BadData(
-                f"{entry.uri} was changed or removed while the source was being read: make the "
-                "dataset again when nobody writes to it"
-            ) from None
-        except ObjectTooLarge as error:
-            raise BadData(str(error)) from None
+        return LoadedImage(entry.name, data, hashlib.sha256(data).digest(), facts, annotations)
 
 
 def source_uri(selection: Selection) -> str:
@@ -122,13 +141,13 @@ def source_uri(selection: Selection) -> str:
 
     Raises
     ------
-    InvalidRunFile
+    BadData
         If it has a source or a filter that is not supported yet.
     """
     if selection.source.s3 is None:
-        raise InvalidRunFile("source.volume is not supported yet: put the data into a bucket")
+        raise BadData("source.volume is not supported yet: put the data into a bucket")
     if selection.filter is not None:
-        raise InvalidRunFile("filter is not supported yet: remove it")
+        raise BadData("filter is not supported yet: remove it")
     return join(f"s3://{selection.source.s3.bucket}", selection.source.s3.prefix)
 
 

@@ -1,4 +1,4 @@
-"""Reading snapshots: their description, and what two of them have in common."""
+"""What snapshots have in common."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from trainyard.api.manifest import SAMPLES_NAME, SNAPSHOT_NAME, SnapshotManifest
-from trainyard.stores.base import Store, join
-from trainyard.stores.errors import StoreError
+from trainyard.datasets.reading import download_samples
+from trainyard.stores.base import Store
 
 EXAMPLES = 5
 """Names that an error shows."""
@@ -34,31 +32,6 @@ class Overlap:
 
     count: int
     examples: tuple[tuple[str, str], ...] = ()
-
-
-def read_snapshot(store: Store, uri: str) -> SnapshotManifest:
-    """The description of the snapshot in the folder `uri`.
-
-    Raises
-    ------
-    StoreError
-        If there is none, or it is not valid.
-    """
-    place = join(uri, SNAPSHOT_NAME)
-    data = store.read_bytes(place)
-    try:
-        return SnapshotManifest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{place} is no snapshot: {where}: {first['msg']}") from None
-
-
-def download_samples(store: Store, uri: str, path: Path) -> SnapshotManifest:
-    """Fetch and verify a snapshot's manifest.parquet to `path`; returns the description."""
-    snapshot = read_snapshot(store, uri)
-    store.download(join(uri, SAMPLES_NAME), path, snapshot.manifest.sha256)
-    return snapshot
 
 
 def split_overlap(store: Store, first: Sequence[str], second: Sequence[str]) -> Overlap:

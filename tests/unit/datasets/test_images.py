@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.trainer.conftest import image_bytes
-from trainyard_trainer.data.images import ImageFacts, RefusedImage, inspect
-from trainyard_trainer.data.prepare import plain_image
-from trainyard_trainer.faults import BadData
+from tests.unit.labelled import image_bytes
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.images import ImageFacts, RefusedImage, inspect, plain_image
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -41,7 +40,8 @@ def bomb() -> bytes:
     [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("TIFF", "tif"), ("BMP", "bmp")],
 )
 def test_the_formats_are_told_by_content(kind: str, extension: str) -> None:
-    assert inspect(image_bytes(kind=kind), "misnamed.txt") == ImageFacts(extension, 40, 30)
+    facts = inspect(image_bytes(kind=kind), "misnamed.txt")
+    assert (facts.extension, facts.width, facts.height) == (extension, 40, 30)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
@@ -51,7 +51,8 @@ def test_harmless_modes_are_read(mode: str) -> None:
 
 def test_sixteen_bits_are_read() -> None:
     image = Image.fromarray(np.full((30, 40), 40_000, np.uint16))
-    assert inspect(saved(image, "PNG"), "a.png") == ImageFacts("png", 40, 30)
+    facts = inspect(saved(image, "PNG"), "a.png")
+    assert facts == ImageFacts("png", 40, 30, look=bytes(32))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -101,3 +102,43 @@ def test_sixteen_bits_are_scaled_to_eight(value: int) -> None:
     data, _ = plain_image(saved(Image.fromarray(np.full((4, 4), value, np.uint16)), "PNG"))
     with Image.open(io.BytesIO(data)) as image:
         assert image.getpixel((0, 0)) == (value >> 8,) * 3
+
+
+def scene() -> Image.Image:
+    """Soft blobs, as a photograph has them."""
+    generator = np.random.default_rng(3)
+    coarse = Image.fromarray(generator.integers(0, 256, (8, 8, 3), np.uint8))
+    return coarse.resize((320, 240), Image.Resampling.BICUBIC)
+
+
+def differing_bits(first: bytes, second: bytes) -> int:
+    return (int.from_bytes(first) ^ int.from_bytes(second)).bit_count()
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        saved(scene(), "JPEG", quality=60),
+        saved(scene().resize((160, 120)), "PNG"),
+        saved(scene().point(lambda value: min(255, value + 6)), "PNG"),
+        saved(scene().crop((2, 2, 318, 238)), "PNG"),
+    ],
+    ids=["JPEG", "half the size", "brighter", "two pixels cut off"],
+)
+def test_images_that_look_the_same_have_nearly_the_same_look(same: bytes) -> None:
+    first, second = inspect(saved(scene(), "PNG"), "a"), inspect(same, "b")
+    assert len(first.look) == 32
+    assert differing_bits(first.look, second.look) <= 8
+
+
+def test_other_images_have_other_looks() -> None:
+    first = inspect(saved(scene(), "PNG"), "a")
+    second = inspect(saved(scene().transpose(Image.Transpose.FLIP_LEFT_RIGHT), "PNG"), "b")
+    assert differing_bits(first.look, second.look) > 60
+
+
+def test_the_look_is_that_of_the_upright_image() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned_data = saved(scene().transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    assert inspect(turned_data, "a").look == inspect(saved(scene(), "PNG"), "b").look

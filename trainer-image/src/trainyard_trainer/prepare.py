@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps
-
 from trainyard.api.capability import Output
 from trainyard.api.manifest import SnapshotManifest
 from trainyard.api.run import RunSplits, SnapshotRef
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.images import plain_image
+from trainyard.datasets.labels import Label
+from trainyard.datasets.reading import download_samples
+from trainyard.datasets.samples import Sample, read_samples
 from trainyard.stores import Store, join, parent
-from trainyard.stores.snapshots import download_samples
-from trainyard_trainer.data.labels import Label
-from trainyard_trainer.data.samples import Sample, read_samples
 from trainyard_trainer.engines.base import Layout
-from trainyard_trainer.faults import BadData, ClassesMissing
+from trainyard_trainer.faults import ClassesMissing
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.yolo import YoloEngine
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 _EXAMPLES = 5
 # What the engines' library calls the splits.
 _FOLDERS = {"train": "train", "dev": "val", "test": "test"}
-_AS_IT_IS = frozenset({"JPEG", "PNG", "BMP", "WEBP"})
-_EXIF_ORIENTATION = 0x0112
 
 _log = logging.getLogger("trainyard")
 
@@ -254,24 +251,3 @@ def _extract(
                 progress(done, total)
         local.unlink()
     return paths
-
-
-def plain_image(data: bytes) -> tuple[bytes, str]:
-    """The image as every library reads it alike, and its extension.
-
-    Most images stay byte for byte what they are. Those whose reading differs from library to
-    library (EXIF orientation, CMYK, 16 bits, palettes, transparency, TIFF) are written anew as
-    an upright PNG in RGB.
-    """
-    with Image.open(io.BytesIO(data)) as image:
-        upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
-        kind = image.format or ""
-        if upright and kind in _AS_IT_IS and image.mode in {"RGB", "L"}:
-            return data, {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "WEBP": "webp"}[kind]
-        turned = ImageOps.exif_transpose(image)
-        if turned.mode.startswith("I"):
-            # 16 bits: pillow would cut off instead of scaling.
-            turned = turned.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-        buffer = io.BytesIO()
-        turned.convert("RGB").save(buffer, "PNG")
-        return buffer.getvalue(), "png"

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainyard.api.manifest import SnapshotManifest
+from trainyard.datasets.reading import read_snapshot
+from trainyard.datasets.splits import Overlap, split_overlap
 from trainyard.stores import DigestMismatch, Store, StoreError, join
-from trainyard.stores.snapshots import Overlap, read_snapshot, split_overlap
 
 
 def make(store: Store, folder: str, tmp_path: Path, names: dict[str, str]) -> str:
@@ -39,42 +40,42 @@ def make(store: Store, folder: str, tmp_path: Path, names: dict[str, str]) -> st
     return folder
 
 
-def test_disjoint_snapshots_share_nothing(s3: Store, place: str, tmp_path: Path) -> None:
-    train = make(s3, join(place, "train"), tmp_path, {"a": "1", "b": "2"})
-    dev = make(s3, join(place, "dev"), tmp_path, {"a": "3"})
-    assert split_overlap(s3, [train], [dev]) == Overlap(0)
-    assert split_overlap(s3, [train], []) == Overlap(0)
+def test_disjoint_snapshots_share_nothing(store: Store, place: str, tmp_path: Path) -> None:
+    train = make(store, join(place, "train"), tmp_path, {"a": "1", "b": "2"})
+    dev = make(store, join(place, "dev"), tmp_path, {"a": "3"})
+    assert split_overlap(store, [train], [dev]) == Overlap(0)
+    assert split_overlap(store, [train], []) == Overlap(0)
 
 
 def test_shared_images_are_counted_once_and_named_on_both_sides(
-    s3: Store, place: str, tmp_path: Path
+    store: Store, place: str, tmp_path: Path
 ) -> None:
-    train = make(s3, join(place, "t1"), tmp_path, {"a": "1", "b": "2", "c": "3"})
-    more = make(s3, join(place, "t2"), tmp_path, {"again": "2", "d": "4"})
-    dev = make(s3, join(place, "d1"), tmp_path, {"x": "2", "y": "9"})
-    other = make(s3, join(place, "d2"), tmp_path, {"z": "4", "x2": "2"})
-    overlap = split_overlap(s3, [train, more], [dev, other])
+    train = make(store, join(place, "t1"), tmp_path, {"a": "1", "b": "2", "c": "3"})
+    more = make(store, join(place, "t2"), tmp_path, {"again": "2", "d": "4"})
+    dev = make(store, join(place, "d1"), tmp_path, {"x": "2", "y": "9"})
+    other = make(store, join(place, "d2"), tmp_path, {"z": "4", "x2": "2"})
+    overlap = split_overlap(store, [train, more], [dev, other])
     assert overlap.count == 2
     assert set(overlap.examples) == {("b", "x"), ("d", "z")}
 
 
-def test_at_most_five_examples_are_named(s3: Store, place: str, tmp_path: Path) -> None:
+def test_at_most_five_examples_are_named(store: Store, place: str, tmp_path: Path) -> None:
     names = {f"n{index}": str(index) for index in range(20)}
-    train = make(s3, join(place, "train"), tmp_path, names)
-    overlap = split_overlap(s3, [train], [train])
+    train = make(store, join(place, "train"), tmp_path, names)
+    overlap = split_overlap(store, [train], [train])
     assert overlap.count == 20
     assert len(overlap.examples) == 5
     assert all(first == second for first, second in overlap.examples)
 
 
-def test_a_manifest_that_was_changed_is_refused(s3: Store, place: str, tmp_path: Path) -> None:
-    train = make(s3, join(place, "train"), tmp_path, {"a": "1"})
-    s3.write_bytes(join(train, "manifest.parquet"), b"other")
+def test_a_manifest_that_was_changed_is_refused(store: Store, place: str, tmp_path: Path) -> None:
+    train = make(store, join(place, "train"), tmp_path, {"a": "1"})
+    store.write_bytes(join(train, "manifest.parquet"), b"other")
     with pytest.raises(DigestMismatch, match=r"manifest\.parquet"):
-        split_overlap(s3, [train], [train])
+        split_overlap(store, [train], [train])
 
 
-def test_what_is_no_snapshot_is_named(s3: Store, place: str) -> None:
-    s3.write_bytes(join(place, "snapshot.json"), b"[]")
+def test_what_is_no_snapshot_is_named(store: Store, place: str) -> None:
+    store.write_bytes(join(place, "snapshot.json"), b"[]")
     with pytest.raises(StoreError, match=r"snapshot\.json is no snapshot"):
-        read_snapshot(s3, place)
+        read_snapshot(store, place)

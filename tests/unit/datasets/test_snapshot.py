@@ -6,24 +6,22 @@ from typing import Any
 
 import pytest
 
-from tests.unit.trainer.conftest import BUCKET, image_bytes, put
+from tests.unit.labelled import BUCKET, image_bytes, put
 from trainyard.api.manifest import SnapshotManifest
-from trainyard.api.report import LastWords
 from trainyard.api.run import SnapshotRunFile
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.reading import download_samples, read_snapshot
+from trainyard.datasets.samples import Sample, read_samples
+from trainyard.datasets.shards import ShardWriter
+from trainyard.datasets.snapshot import MadeSnapshot, make_snapshot
 from trainyard.stores import BucketNotFound, ObjectInfo, Store, join, parent
-from trainyard.stores.snapshots import download_samples, read_snapshot
-from trainyard_trainer.data.samples import Sample, read_samples
-from trainyard_trainer.data.shards import ShardWriter
-from trainyard_trainer.faults import BadData, InvalidRunFile
-from trainyard_trainer.progress import Reporter
-from trainyard_trainer.snapshot import make_snapshot
 
 
 def selection(prefix: str, kind: str = "folders", **options: Any) -> dict[str, Any]:
     return {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": kind, **options}
 
 
-def snapshot(store: Store, prefix: str, *selections: dict[str, Any]) -> LastWords:
+def snapshot(store: Store, prefix: str, *selections: dict[str, Any]) -> MadeSnapshot:
     run = SnapshotRunFile.model_validate(
         {
             "name": "d",
@@ -33,11 +31,12 @@ def snapshot(store: Store, prefix: str, *selections: dict[str, Any]) -> LastWord
             "output": f"s3://{BUCKET}/{prefix}-out",
         }
     )
-    return make_snapshot(store, run, Reporter(None, "snapshot", "u"))
+    return make_snapshot(store, run, lambda *_: None)
 
 
-def read(store: Store, words: LastWords, tmp_path: Path) -> tuple[SnapshotManifest, list[Sample]]:
-    assert words.location is not None
+def read(
+    store: Store, words: MadeSnapshot, tmp_path: Path
+) -> tuple[SnapshotManifest, list[Sample]]:
     path = tmp_path / "manifest.parquet"
     described = download_samples(store, words.location, path)
     return described, list(read_samples(path))
@@ -50,9 +49,8 @@ def test_a_snapshot_holds_every_image_with_its_labels(
     put(store, prefix, images)
     words = snapshot(store, prefix, selection(prefix))
     described, samples = read(store, words, tmp_path)
-    assert words.location is not None
     document = store.read_bytes(join(words.location, "snapshot.json"))
-    assert words.manifest_sha256 == hashlib.sha256(document).hexdigest()
+    assert words.sha256 == hashlib.sha256(document).hexdigest()
     assert words.location.endswith(described.digest)
     assert (described.samples, described.annotations) == (4, 4)
     assert [(x.attribute, x.value, x.count) for x in described.classes] == [
@@ -74,7 +72,6 @@ def test_shards_are_plain_tar_files(store: Store, prefix: str, tmp_path: Path) -
     put(store, prefix, {"a/1.png": image_bytes(1), "a/2.png": image_bytes(2)})
     words = snapshot(store, prefix, selection(prefix))
     described, samples = read(store, words, tmp_path)
-    assert words.location is not None
     store.download(join(parent(words.location), described.shards[0].name), tmp_path / "s.tar")
     with tarfile.open(tmp_path / "s.tar") as archive:
         members = {member.name: member for member in archive}
@@ -99,14 +96,11 @@ def test_the_digest_depends_on_images_and_labels_and_not_on_the_packing(
     monkeypatch.setattr(ShardWriter.__init__, "__defaults__", (20_000,))
     two = snapshot(store, f"{prefix}/2", selection(f"{prefix}/two/deep"))
     other = snapshot(store, f"{prefix}/3", selection(f"{prefix}/other"))
-    assert one.location is not None
-    assert two.location is not None
     first, second = read_snapshot(store, one.location), read_snapshot(store, two.location)
     assert first.digest == second.digest
     assert len(first.shards) == 1
     assert len(second.shards) > 1
     assert all(shard.size_bytes <= 20_480 for shard in second.shards)
-    assert other.location is not None
     assert read_snapshot(store, other.location).digest != first.digest
 
 
@@ -246,14 +240,13 @@ def test_a_source_that_changes_while_it_is_read_fails_naming_the_file(
 def test_what_does_not_act_yet_is_refused(
     store: Store, prefix: str, change: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(InvalidRunFile, match=said):
+    with pytest.raises(BadData, match=said):
         snapshot(store, prefix, selection(prefix) | change)
 
 
 def test_snapshot_json_reads_as_documented(store: Store, prefix: str) -> None:
     put(store, prefix, {"a/1.png": image_bytes(1)})
     words = snapshot(store, prefix, selection(prefix))
-    assert words.location is not None
     document = json.loads(store.read_bytes(join(words.location, "snapshot.json")))
     assert document["kind"] == "SnapshotManifest"
     assert document["manifest"]["name"] == "manifest.parquet"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainyard_trainer.data.labels import Label
+from trainyard.datasets.labels import Label
 
 SCHEMA = pa.schema(
     [
@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         pa.field("shard", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
+        pa.field("look", pa.binary(32)),
         pa.field(
             "labels",
             pa.list_(
@@ -58,6 +59,7 @@ class Sample:
     size: int
     labels: tuple[Label, ...]
     group: str | None = None
+    look: bytes | None = None
 
 
 def write_samples(samples: Sequence[Sample], path: Path) -> None:
@@ -110,6 +112,7 @@ def _row(sample: Sample) -> dict[str, object]:
         "shard": sample.shard,
         "offset": sample.offset,
         "size": sample.size,
+        "look": sample.look,
         "labels": [
             {
                 "attribute": label.attribute,

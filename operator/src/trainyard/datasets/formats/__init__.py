@@ -1,0 +1,29 @@
+"""Layouts of labelled images: from the files of a source to images with labels."""
+
+from __future__ import annotations
+
+from trainyard.api.dataset import DataFormat, Selection
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.files import SourceFiles
+from trainyard.datasets.formats.base import Annotations, Format
+from trainyard.datasets.formats.folders import Folders
+from trainyard.datasets.formats.yolo import Yolo
+
+__all__ = ["Annotations", "Format", "open_format"]
+
+
+def open_format(selection: Selection, files: SourceFiles) -> Format:
+    """Understand the files of a selection.
+
+    Raises
+    ------
+    BadData
+        If they are not in the format, or the class names cannot be told.
+    """
+    match selection.format:
+        case DataFormat.FOLDERS:
+            return Folders(selection, files)
+        case DataFormat.YOLO:
+            return Yolo(selection, files)
+        case _:
+            raise BadData(f"the format {selection.format.value!r} is not supported yet")

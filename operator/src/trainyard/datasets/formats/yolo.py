@@ -1,0 +1,236 @@
+"""Format `yolo`: a text file of boxes or polygons for each image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from trainyard.api.dataset import Selection
+from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.files import SourceFiles
+from trainyard.datasets.formats.base import Annotations, is_image
+from trainyard.datasets.images import EXTENSIONS
+from trainyard.datasets.labels import EDGE_TOLERANCE, Label
+from trainyard.datasets.listing import Listing
+from trainyard.datasets.refusals import Refusals
+from trainyard.stores import ObjectInfo
+
+LABEL_FILE_LIMIT = 8 << 20
+"""Largest label file, in bytes."""
+
+_DATA_YAML = ("data.yaml", "data.yml")
+_DATA_YAML_LIMIT = 1 << 20
+# Text files that tools put beside images and that are not the labels of one.
+_NOT_LABELS = frozenset({"classes", "train", "val", "valid", "test", "readme", "obj"})
+
+
+class Yolo:
+    """Labels lie under labels/ in place of images/, or beside the image.
+
+    Raises
+    ------
+    BadData
+        If the class names cannot be told.
+    """
+
+    def __init__(self, selection: Selection, files: SourceFiles) -> None:
+        self.refused = Refusals()
+        self._attribute, self._files = selection.attribute, files
+        self._names = _names(selection, files)
+        self._count = 0
+        for entry in files.listing:
+            if is_image(entry.name):
+                self._count += 1
+            elif entry.name.endswith(".txt"):
+                stem = PurePosixPath(entry.name).stem.lower()
+                if stem not in _NOT_LABELS and not _has_image(entry.name, files.listing):
+                    self.refused.add("LabelWithoutImage", entry.name)
+            elif entry.name not in _DATA_YAML:
+                self.refused.add("OtherFile", entry.name)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def images(self) -> Iterator[ObjectInfo]:
+        """See `Format.images`."""
+        return (entry for entry in self._files.listing if is_image(entry.name))
+
+    def annotations(self, image: ObjectInfo) -> Annotations:
+        """See `Format.annotations`."""
+        for name in label_names(image.name):
+            file = self._files.listing.get(name)
+            if file is not None:
+                data = self._files.read(file, LABEL_FILE_LIMIT)
+                return Annotations(parse_yolo(data, file.name, self._names, self._attribute))
+        return Annotations()
+
+    def close(self) -> None:
+        """See `Format.close`."""
+
+
+def label_names(image: str) -> list[str]:
+    """Where the labels of an image may lie: under labels/ in place of images/, or beside it."""
+    path = PurePosixPath(image)
+    beside = path.with_suffix(".txt")
+    parts = list(beside.parts)
+    found = []
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            found.append(str(PurePosixPath(*parts[:index], "labels", *parts[index + 1 :])))
+            break
+    return [*found, str(beside)]
+
+
+def _has_image(label: str, listing: Listing) -> bool:
+    """Whether there is an image that this label file is the first choice of."""
+    parts = PurePosixPath(label).parts
+    places = [parts]
+    for index, part in enumerate(parts[:-1]):
+        # Only the last images/ of a path is replaced.
+        if part == "labels" and "images" not in parts[index + 1 : -1]:
+            places.append((*parts[:index], "images", *parts[index + 1 :]))
+    for place in places:
+        path = PurePosixPath(*place)
+        for extension in EXTENSIONS:
+            for suffix in (extension, extension.upper()):
+                image = str(path.with_suffix(f".{suffix}"))
+                names = label_names(image)
+                if image in listing and next(x for x in names if x in listing) == label:
+                    return True
+    return False
+
+
+def _names(selection: Selection, files: SourceFiles) -> tuple[str, ...]:
+    if selection.class_names:
+        return selection.class_names
+    for name in _DATA_YAML:
+        entry = files.listing.get(name)
+        if entry is not None:
+            return names_of(files.read(entry, _DATA_YAML_LIMIT), entry.name)
+    raise BadData(
+        "the classes have no names: put a data.yaml with `names` into the source, or give "
+        "classNames in the selection"
+    )
+
+
+def names_of(data: bytes, file: str) -> tuple[str, ...]:
+    """Class names of a data.yaml, which is read as data: `download` and the like are ignored.
+
+    Raises
+    ------
+    BadData
+        If it has no usable `names`.
+    """
+    try:
+        document = load_yaml(data, file)
+    except DocumentError as error:
+        raise BadData(str(error)) from None
+    names = document.get("names") if isinstance(document, dict) else None
+    if isinstance(names, dict):
+        if set(names) != set(range(len(names))):
+            raise BadData(f"{file}: names must have the keys 0 to {len(names) - 1}, each once")
+        names = [names[index] for index in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise BadData(f"{file}: names must be a list of class names, or a map from 0, 1, ...")
+    for name in names:
+        if not isinstance(name, (str, int)) or not 1 <= len(str(name)) <= 128:
+            raise BadData(f"{file}: the class name {name!r} is not a text of 1 to 128 characters")
+    if len(set(map(str, names))) < len(names):
+        raise BadData(f"{file}: a class name is given twice")
+    return tuple(map(str, names))
+
+
+def parse_yolo(data: bytes, name: str, names: Sequence[str], attribute: str) -> tuple[Label, ...]:
+    """Labels of one YOLO text file, sorted and without repeats.
+
+    A line is `class x_centre y_centre width height` for a box or `class x y x y x y ...` for a
+    polygon, all but the class in 0..1. A byte order mark, Windows line ends and empty lines are
+    fine.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    name
+        Its name, for errors.
+    names
+        Class names by index.
+    attribute
+        The attribute that these are values of.
+
+    Raises
+    ------
+    BadData
+        At the first line that cannot be used, as `name:line: what`.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadData(f"{name}: not a text file in UTF-8") from None
+    labels = set()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if fields := line.split():
+            labels.add(_parse_line(fields, f"{name}:{number}", names, attribute))
+    return tuple(sorted(labels))
+
+
+def _parse_line(fields: list[str], where: str, names: Sequence[str], attribute: str) -> Label:
+    value = names[_class_index(fields[0], where, names)]
+    count = len(fields) - 1
+    if count != 4 and (count < 6 or count % 2):
+        raise BadData(
+            f"{where}: {len(fields)} columns; a box has 5 (class x_centre y_centre width height), "
+            "a polygon 7 or more (class x y x y x y ...)"
+        )
+    points = [_fraction(field, where) for field in fields[1:]]
+    if count > 4:
+        return Label(attribute, value, "polygon", tuple(points))
+    return Label(attribute, value, "box", _corners(points, where))
+
+
+def _class_index(field: str, where: str, names: Sequence[str]) -> int:
+    number = _number(field, where)
+    if number != int(number) or number < 0:
+        raise BadData(f"{where}: the class {field!r} is not a whole number from 0")
+    if number >= len(names):
+        raise BadData(
+            f"{where}: class {int(number)}, but there are only {len(names)} class names "
+            f"(0 to {len(names) - 1})"
+        )
+    return int(number)
+
+
+def _number(field: str, where: str) -> float:
+    try:
+        number = float(field)
+    except ValueError:
+        raise BadData(f"{where}: {field[:40]!r} is not a number") from None
+    if not math.isfinite(number):
+        raise BadData(f"{where}: {field[:40]!r} is not a finite number")
+    return number
+
+
+def _fraction(field: str, where: str) -> float:
+    number = _number(field, where)
+    if not 0 <= number <= 1:
+        raise BadData(
+            f"{where}: {field[:40]} is outside of 0..1: coordinates are fractions of the image's "
+            "width and height"
+        )
+    return number
+
+
+def _corners(box: list[float], where: str) -> tuple[float, ...]:
+    x, y, width, height = box
+    if width == 0 or height == 0:
+        raise BadData(f"{where}: the box has no area (width {width}, height {height})")
+    corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    for corner in corners:
+        if not -EDGE_TOLERANCE <= corner <= 1 + EDGE_TOLERANCE:
+            raise BadData(
+                f"{where}: the box reaches outside of the image (to {corner:.4g} where 0..1 is "
+                "the image)"
+            )
+    return tuple(min(1.0, max(0.0, corner)) for corner in corners)

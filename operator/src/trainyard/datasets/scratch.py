@@ -1,0 +1,49 @@
+"""Tables on this machine's disk, for what may be larger than its memory."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_CACHE_KIB = 32 << 10
+
+
+class Scratch:
+    """An SQLite database that is gone at the end. Threads may share it.
+
+    Nothing in it survives a crash, so it writes no journal; and no more than a stated part of it
+    is in memory.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="trainyard-scratch-")
+        self.database = sqlite3.connect(
+            Path(self._folder.name) / "scratch.db", check_same_thread=False, isolation_level=None
+        )
+        for setting in (
+            "journal_mode = OFF",
+            "synchronous = OFF",
+            "locking_mode = EXCLUSIVE",
+            "temp_store = FILE",
+            f"cache_size = -{_CACHE_KIB}",
+        ):
+            self.database.execute(f"PRAGMA {setting}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove it."""
+        self.database.close()
+        self._folder.cleanup()

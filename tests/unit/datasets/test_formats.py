@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import pytest
+
+from tests.unit.labelled import write_folder
+from trainyard.api.dataset import Selection
+from trainyard.api.run import StoreLocation
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.files import SourceFiles
+from trainyard.datasets.formats import Format, open_format
+from trainyard.datasets.formats.yolo import names_of
+from trainyard.datasets.labels import Label
+from trainyard.stores import open_store
+
+
+def arrange(root: Path, kind: str, files: dict[str, str], **options: object) -> Format:
+    """The files of a folder, understood; images need no content."""
+    write_folder(root, {name: text.encode() for name, text in files.items()})
+    selection = Selection.model_validate(
+        {"source": {"s3": {"bucket": "data"}}, "format": kind, **options}
+    )
+    return open_format(selection, SourceFiles(open_store(StoreLocation()), f"file://{root}"))
+
+
+def labels(made: Format) -> dict[str, tuple[Label, ...]]:
+    return {entry.name: made.annotations(entry).labels for entry in made.images()}
+
+
+def refused(made: Format) -> dict[str, tuple[str, ...]]:
+    return {entry.reason: entry.examples for entry in made.refused.counts()}
+
+
+def test_folders_name_the_classes(tmp_path: Path) -> None:
+    made = arrange(tmp_path, "folders", {"cat/a.jpg": "", "cat/deep/b.PNG": "", "dog/c.jpeg": ""})
+    assert len(made) == 3
+    assert labels(made) == {
+        "cat/a.jpg": (Label("class", "cat", "image"),),
+        "cat/deep/b.PNG": (Label("class", "cat", "image"),),
+        "dog/c.jpeg": (Label("class", "dog", "image"),),
+    }
+
+
+def test_what_is_no_sample_of_a_folder_is_counted_by_reason(tmp_path: Path) -> None:
+    files = {
+        "a.jpg": "",
+        "cat/readme.md": "",
+        "cat/.DS_Store": "",
+        "cat/.a.jpg": "",
+        "cat/b.jpg": "",
+    }
+    made = arrange(tmp_path, "folders", files)
+    assert len(made) == 1
+    assert refused(made) == {
+        "NoClassFolder": ("a.jpg",),
+        "OtherFile": ("cat/.DS_Store", "cat/.a.jpg", "cat/readme.md"),
+    }
+
+
+def test_numbered_folders_take_their_names_from_class_names(tmp_path: Path) -> None:
+    made = arrange(tmp_path, "folders", {"1/a.jpg": "", "cat/b.jpg": ""}, classNames=["cat", "dog"])
+    assert [found[0].value for found in labels(made).values()] == ["dog", "cat"]
+
+
+def test_a_folder_that_class_names_do_not_know_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="the folder 'bird' is neither one of the classNames"):
+        arrange(tmp_path, "folders", {"bird/a.jpg": ""}, classNames=["cat", "dog"])
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("images/a.jpg", "labels/a.txt"),
+        ("train/images/a.jpg", "train/labels/a.txt"),
+        ("images/train/a.jpg", "labels/train/a.txt"),
+        ("a.jpg", "a.txt"),
+        ("images/a.jpg", "images/a.txt"),
+    ],
+)
+def test_yolo_labels_lie_under_labels_or_beside(tmp_path: Path, image: str, label: str) -> None:
+    made = arrange(
+        tmp_path, "yolo", {image: "", label: "1 0.5 0.5 0.1 0.1"}, classNames=["cat", "dog"]
+    )
+    ((found,),) = labels(made).values()
+    assert found.value == "dog"
+    assert refused(made) == {}
+
+
+def test_a_yolo_image_without_label_file_is_a_background(tmp_path: Path) -> None:
+    made = arrange(tmp_path, "yolo", {"images/a.jpg": ""}, classNames=["cat"])
+    assert labels(made) == {"images/a.jpg": ()}
+
+
+def test_yolo_labels_without_image_are_counted_and_lists_of_tools_are_not(tmp_path: Path) -> None:
+    files = {"a.jpg": "", "a.txt": "", "gone.txt": "", "classes.txt": "", "train.txt": ""}
+    made = arrange(tmp_path, "yolo", files, classNames=["cat"])
+    assert refused(made) == {"LabelWithoutImage": ("gone.txt",)}
+
+
+def test_yolo_names_come_from_data_yaml(tmp_path: Path) -> None:
+    files = {"data.yaml": "names: [cat, dog]\n", "a.jpg": "", "a.txt": "1 0.5 0.5 0.1 0.1"}
+    ((found,),) = labels(arrange(tmp_path, "yolo", files)).values()
+    assert found.value == "dog"
+
+
+def test_class_names_of_the_selection_win_over_data_yaml(tmp_path: Path) -> None:
+    files = {"data.yaml": "names: [cat, dog]\n", "a.jpg": "", "a.txt": "1 0.5 0.5 0.1 0.1"}
+    ((found,),) = labels(arrange(tmp_path, "yolo", files, classNames=["x", "y"])).values()
+    assert found.value == "y"
+
+
+def test_yolo_without_names_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"put a data\.yaml with `names` into the source, or give"):
+        arrange(tmp_path, "yolo", {"a.jpg": ""})
+
+
+def test_names_may_be_a_map_from_numbers() -> None:
+    assert names_of(b"names: {1: dog, 0: cat}", "data.yaml") == ("cat", "dog")
+
+
+def test_what_a_data_yaml_would_have_run_is_only_text() -> None:
+    text = b"names: [cat]\ndownload: |\n  import os; os.system('touch /tmp/owned')\n"
+    assert names_of(text, "data.yaml") == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"nc: 3", "names must be a list"),
+        (b"names: cat", "names must be a list"),
+        (b"names: []", "names must be a list"),
+        (b"names: {0: a, 2: b}", "names must have the keys 0 to 1"),
+        (b"names: [a, a]", "a class name is given twice"),
+        (b"names: [[a]]", "is not a text"),
+        (b"names: [a", "not valid YAML"),
+        (b"x: &a [1]\nnames: *a", "aliases"),
+        (b"names: !!python/object/apply:os.system [id]", "not valid YAML"),
+    ],
+)
+def test_a_bad_data_yaml_is_named(text: bytes, said: str) -> None:
+    with pytest.raises(BadData, match=r"data\.yaml") as caught:
+        names_of(text, "data.yaml")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["coco", "voc", "records"])
+def test_other_formats_are_not_supported_yet(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(BadData, match=f"the format '{kind}' is not supported yet"):
+        arrange(tmp_path, kind, {"a.jpg": ""})

@@ -1,1 +1,0 @@
-"""Labelled images: reading sources, packing snapshots, laying them out for an engine."""
