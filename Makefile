@@ -11,9 +11,10 @@ PY := .venv/bin/python
 PY_TRAINER := .venv-trainer/bin/python
 LOCAL := $(PY) -m trainyard_local
 PYTEST_ARGS ?=
+BENCH ?= *
 
-.PHONY: help setup demo test test-unit test-trainer test-integration test-faults test-e2e test-full lint format \
-        crds up down status images clean
+.PHONY: help setup demo test test-unit test-trainer test-integration test-faults test-e2e test-full bench lint \
+        format crds up down status images clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -41,6 +42,12 @@ test-e2e: setup ## One run on two real nodes with the real image
 
 test-full: test ## Also the breadth that does not fit into CI
 	@$(PY) -m pytest tests/integration tests/faults tests/e2e -m full $(PYTEST_ARGS)
+
+bench: setup ## Ratios against peers: make bench, or make bench BENCH=snapshot
+	@for file in tests/bench/bench_$(BENCH).py; do
+	  echo "==> $$file"
+	  $(PY) -m "$$(tr / . <<< "$${file%.py}")"
+	done
 
 lint: setup ## Format, lint, types, layers, generated files
 	@.venv/bin/ruff format --check .

@@ -1,0 +1,1 @@
+"""Measurements against peers: ratios, never asserted. See README.md."""
