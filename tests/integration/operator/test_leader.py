@@ -201,6 +201,7 @@ def test_settled_two_operators_write_nothing_but_the_renewal_of_their_lease(
     world.wait_phase(PROCESS, "running", "Running")
     world.process("queued")
     world.wait_reason("queued", "NodeReserved", "WaitingForNode")
+    world.is_alone()
     time.sleep(2)
     before, lock = writes(world.api), world.lease()
     renewed = world.api.get(LEASE, NAME, SYSTEM)

@@ -9,7 +9,7 @@ from typing import Any
 from support.scraping import writes
 from support.trainer import fails, progress_of
 from support.waiting import eventually
-from support.world import NAMESPACE, World
+from support.world import World
 
 from trainyard.cluster import parse
 from trainyard.cluster.resources import (
@@ -67,17 +67,7 @@ def _settle(world: World) -> None:
     }.items():
         world.wait_phase(PROCESS, name, phase)
     eventually("the report in status", lambda: "progress" in world.status("running"))
-    eventually(
-        "the namespaces of other tests being gone",
-        lambda: (
-            not [
-                raw
-                for raw in world.api.list(NAMESPACE).items
-                if raw["metadata"].get("deletionTimestamp")
-            ]
-        ),
-        within=60,
-    )
+    world.is_alone()
     time.sleep(2)
 
 

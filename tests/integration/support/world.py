@@ -222,6 +222,20 @@ class World:
             {},
         )
 
+    def is_alone(self) -> None:
+        """Wait until no namespace of a test before is left: clearing it away is writing too."""
+        eventually(
+            "the namespaces of other tests being gone",
+            lambda: (
+                not [
+                    raw
+                    for raw in self.api.list(NAMESPACE).items
+                    if raw["metadata"].get("deletionTimestamp")
+                ]
+            ),
+            within=60,
+        )
+
     def wait_phase(
         self, type_: ResourceType, name: str, phase: str, *, within: float = 60.0
     ) -> Json:
