@@ -234,7 +234,6 @@ def test_a_source_that_changes_while_it_is_read_fails_naming_the_file(
     ("change", "said"),
     [
         ({"source": {"volume": {"claimName": "c"}}}, "source.volume is not supported yet"),
-        ({"filter": {"limit": 3}}, "filter is not supported yet"),
     ],
 )
 def test_what_does_not_act_yet_is_refused(

@@ -142,12 +142,10 @@ def source_uri(selection: Selection) -> str:
     Raises
     ------
     BadData
-        If it has a source or a filter that is not supported yet.
+        If it has a source that is not supported yet.
     """
     if selection.source.s3 is None:
         raise BadData("source.volume is not supported yet: put the data into a bucket")
-    if selection.filter is not None:
-        raise BadData("filter is not supported yet: remove it")
     return join(f"s3://{selection.source.s3.bucket}", selection.source.s3.prefix)
 
 
