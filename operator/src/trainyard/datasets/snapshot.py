@@ -97,7 +97,7 @@ def make_snapshot(store: Store, run: SnapshotRunFile, say: Say) -> MadeSnapshot:
             _read(store, selection, images, refused, shards, say, (start, width))
         shards.finish()
         samples = _samples(images, refused)
-        _check(len(samples), refused)
+        check_refused(len(samples), refused)
         say(Stage.WRITE, _READ_PERCENT, f"writing {len(samples)} samples")
         return _publish(store, run.output, samples, refused, shards)
 
@@ -164,7 +164,14 @@ def _samples(images: dict[bytes, _Distinct], refused: Refusals) -> list[Sample]:
     return samples
 
 
-def _check(samples: int, refused: Refusals) -> None:
+def check_refused(samples: int, refused: Refusals) -> None:
+    """Refuse a source of which too much cannot be used, or nothing is left.
+
+    Raises
+    ------
+    BadData
+        With the counts by reason.
+    """
     bad = [entry for entry in refused.counts() if entry.reason not in HARMLESS]
     count = sum(entry.count for entry in bad)
     if samples and count <= REFUSED_LIMIT * (samples + count):

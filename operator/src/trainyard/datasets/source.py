@@ -56,10 +56,15 @@ class LoadedImage:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that is not taken, and the one-word reason."""
+    """An image that is not taken, and the one-word reason.
+
+    `error` is the sentence that fails a snapshot, of an image (or its labels) that a lenient
+    source goes on after.
+    """
 
     name: str
     reason: str
+    error: str | None = None
 
 
 class Source:
@@ -73,6 +78,8 @@ class Source:
         Where they lie, if not where the selection says: a mounted volume, a folder of this machine.
     group_by
         `DatasetSpec.group_by`.
+    lenient
+        Go on after an image or label that cannot be used, to find the others too.
 
     Raises
     ------
@@ -87,7 +94,9 @@ class Source:
         *,
         uri: str | None = None,
         group_by: str | None = None,  # noqa: ARG002 -- acts with the groups
+        lenient: bool = False,
     ) -> None:
+        self._lenient = lenient
         self.uri = uri or source_uri(selection)
         self._files = SourceFiles(store, self.uri)
         self._format = open_format(selection, self._files)
@@ -113,12 +122,19 @@ class Source:
         BadData
             If a label cannot be used or a file changed since it was listed.
         """
-        return in_order(self._load, self._format.images())
+        load = self._load_leniently if self._lenient else self._load
+        return in_order(load, self._format.images())
 
     def close(self) -> None:
         """Forget what lies on this machine's disk."""
         self._format.close()
         self._files.close()
+
+    def _load_leniently(self, entry: ObjectInfo) -> LoadedImage | LeftOut:
+        try:
+            return self._load(entry)
+        except BadData as error:
+            return LeftOut(entry.name, error.reason, str(error))
 
     def _load(self, entry: ObjectInfo) -> LoadedImage | LeftOut:
         # Labels first: a bad line fails the snapshot even where its image is broken too.
