@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw
 
+from trainyard.datasets import drawing
+from trainyard.datasets.drawing import INK, WHITE, Outline, font
 from trainyard.datasets.labels import Label
 from trainyard_trainer.engines.base import Prediction
 
@@ -19,7 +21,6 @@ _MARGIN = 12
 _CAPTION = 22
 _HEADER = 34
 _COLUMNS = 3
-_WHITE, _INK = (255, 255, 255), (30, 30, 30)
 _RIGHT, _WRONG, _LABEL = (0, 130, 60), (200, 30, 30), (20, 90, 200)
 _BOX_COLOUR = (235, 110, 0)
 
@@ -53,106 +54,64 @@ def draw(images: Sequence[Shown], title: str, target: Path) -> None:
     boxes = any(p.points for image in shown for p in image.predictions) or any(
         label.points for image in shown for label in image.labels
     )
-    tiles = [_pair(image) if boxes else _single(image) for image in shown]
-    width = max(tile.width for tile in tiles)
-    height = max(tile.height for tile in tiles)
+    values = {label.value for image in shown for label in image.labels}
+    values |= {said.output.value for image in shown for said in image.predictions}
+    tiles = [_pair(image, len(values) > 1) if boxes else _single(image) for image in shown]
     columns = min(_COLUMNS if not boxes else 2, len(tiles))
-    rows = -(-len(tiles) // columns)
-    sheet = Image.new(
-        "RGB",
-        (
-            columns * (width + _MARGIN) + _MARGIN,
-            rows * (height + _MARGIN) + _MARGIN + _HEADER,
-        ),
-        _WHITE,
-    )
-    ImageDraw.Draw(sheet).text((_MARGIN, 8), title, fill=_INK, font=_font(16))
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, columns)
-        sheet.paste(
-            tile,
-            (_MARGIN + column * (width + _MARGIN), _HEADER + _MARGIN + row * (height + _MARGIN)),
-        )
-    sheet.save(target, "PNG")
+    header = Image.new("RGB", (columns * (tiles[0].width + _MARGIN) + _MARGIN, _HEADER), WHITE)
+    ImageDraw.Draw(header).text((_MARGIN, 8), title, fill=INK, font=font(16))
+    drawing.grid(tiles, len(tiles), columns, header, _MARGIN).save(target, "PNG")
 
 
 def _single(image: Shown) -> Image.Image:
-    picture = _fitted(image.path)
-    tile = Image.new("RGB", (_SIDE, _SIDE + 2 * _CAPTION), _WHITE)
+    picture = drawing.decoded(image.path.read_bytes(), _SIDE)
+    tile = Image.new("RGB", (_SIDE, _SIDE + 2 * _CAPTION), WHITE)
     tile.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
     pen = ImageDraw.Draw(tile)
     truth = ", ".join(label.value for label in image.labels) or "-"
     best = image.predictions[0] if image.predictions else None
     said = f"{best.output.value} ({best.confidence:.2f})" if best else "nothing"
     right = best is not None and best.output.value in {label.value for label in image.labels}
-    pen.text((2, _SIDE + 2), f"label: {truth}", fill=_LABEL, font=_font(15))
+    pen.text((2, _SIDE + 2), f"label: {truth}", fill=_LABEL, font=font(15))
     pen.text(
         (2, _SIDE + _CAPTION + 1),
         f"predicted: {said}",
         fill=_RIGHT if right else _WRONG,
-        font=_font(15),
+        font=font(15),
     )
     return tile
 
 
-def _pair(image: Shown) -> Image.Image:
-    left, right = _fitted(image.path), _fitted(image.path)
-    for label in image.labels:
-        _outline(left, label.points, label.geometry == "polygon", _LABEL, label.value)
-    for prediction in image.predictions:
-        text = f"{prediction.output.value} {prediction.confidence:.2f}"
-        _outline(right, prediction.points, False, _BOX_COLOUR, text)
-    tile = Image.new("RGB", (2 * _SIDE + 4, _SIDE + _CAPTION), _WHITE)
+def _pair(image: Shown, named: bool) -> Image.Image:
+    """The image twice; the class stands at the outlines only where there is more than one."""
+    picture = drawing.decoded(image.path.read_bytes(), _SIDE)
+    left = drawing.draw_outlines(
+        picture,
+        [
+            Outline(label.points, label.geometry == "polygon", _LABEL, label.value if named else "")
+            for label in image.labels
+            if label.points
+        ],
+    )
+    right = drawing.draw_outlines(
+        picture,
+        [
+            Outline(
+                said.points,
+                False,
+                _BOX_COLOUR,
+                f"{said.output.value if named else ''} {said.confidence:.2f}".strip(),
+            )
+            for said in image.predictions
+            if said.points
+        ],
+    )
+    tile = Image.new("RGB", (2 * _SIDE + 4, _SIDE + _CAPTION), WHITE)
     pen = ImageDraw.Draw(tile)
-    for x, picture, caption, colour in (
+    for x, side, caption, colour in (
         (0, left, f"labels: {len(image.labels)}", _LABEL),
         (_SIDE + 4, right, f"predicted: {len(image.predictions)}", _BOX_COLOUR),
     ):
-        tile.paste(picture, (x + (_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
-        pen.text((x + 2, _SIDE + 2), caption, fill=colour, font=_font(15))
+        tile.paste(side, (x + (_SIDE - side.width) // 2, (_SIDE - side.height) // 2))
+        pen.text((x + 2, _SIDE + 2), caption, fill=colour, font=font(15))
     return tile
-
-
-def _outline(
-    picture: Image.Image,
-    points: Sequence[float],
-    polygon: bool,
-    colour: tuple[int, int, int],
-    text: str,
-) -> None:
-    if not points:
-        return
-    pen = ImageDraw.Draw(picture)
-    corners = [
-        (x * (picture.width - 1), y * (picture.height - 1))
-        for x, y in zip(points[0::2], points[1::2], strict=True)
-    ]
-    if polygon:
-        pen.polygon(corners, outline=colour, width=2)
-    else:
-        pen.rectangle([*corners[0], *corners[1]], outline=colour, width=2)
-    pen.text(
-        (corners[0][0] + 3, corners[0][1] + 1),
-        text[:24],
-        fill=colour,
-        font=_font(11),
-        stroke_width=2,
-        stroke_fill=_WHITE,
-    )
-
-
-def _fitted(path: Path) -> Image.Image:
-    """The image enlarged or reduced to the tile, upright."""
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    small = max(upright.size) < _SIDE // 2
-    return ImageOps.contain(
-        upright,
-        (_SIDE, _SIDE),
-        Image.Resampling.NEAREST if small else Image.Resampling.BILINEAR,
-    )
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    # The one that pillow carries: no file of the machine, no download.
-    return ImageFont.load_default(size)
