@@ -129,7 +129,7 @@ def _say(pen: ImageDraw.ImageDraw, labels: tuple[Label, ...], colours: dict[str,
         if label.geometry == "image" and left < _SIDE - 40:
             text = drawing.shortened(label.value, _SIDE - left - 8, 12)
             left += drawing.tag(pen, (left, top), text, colours.get(label.value, FAINT)) + 4
-    counts = Counter(label.geometry for label in labels if label.points)
+    counts = Counter[str](label.geometry for label in labels if label.points)
     said = ", ".join(
         f"{counts[kind]} {name if counts[kind] == 1 else names}"
         for kind, name, names in (("box", "box", "boxes"), ("polygon", "polygon", "polygons"))
