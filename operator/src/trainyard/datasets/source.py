@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from trainyard.api.dataset import Selection
+from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
+from trainyard.datasets.filters import ImageFilter, describe
 from trainyard.datasets.formats import Annotations, open_format
+from trainyard.datasets.groups import Grouping
 from trainyard.datasets.images import MAX_BYTES, ImageFacts, RefusedImage, inspect
 from trainyard.datasets.refusals import Refusals
+from trainyard.datasets.sampling import Distinct, Shuffled
 from trainyard.stores import ObjectInfo, Store, join
 
 _READERS = 16
@@ -67,6 +71,25 @@ class LeftOut:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Match:
+    """An image that the filter takes, whatever its bytes turn out to be.
+
+    Attributes
+    ----------
+    entry
+        The file.
+    annotations
+        Labels and the rest.
+    group
+        What it belongs together with, if the dataset has groups.
+    """
+
+    entry: ObjectInfo
+    annotations: Annotations
+    group: str | None = None
+
+
 class Source:
     """One selection's files.
 
@@ -84,7 +107,8 @@ class Source:
     Raises
     ------
     BadData
-        If there is no image, or the class names cannot be told.
+        If there is no image, the class names cannot be told, or the filter or `group_by` asks for
+        what the format does not have.
     """
 
     def __init__(
@@ -93,11 +117,14 @@ class Source:
         selection: Selection,
         *,
         uri: str | None = None,
-        group_by: str | None = None,  # noqa: ARG002 -- acts with the groups
+        group_by: str | None = None,
         lenient: bool = False,
     ) -> None:
         self._lenient = lenient
         self.uri = uri or source_uri(selection)
+        self._rule = selection.filter or SelectionFilter()
+        self._filter = ImageFilter(selection)
+        self._grouping = Grouping(selection, group_by)
         self._files = SourceFiles(store, self.uri)
         self._format = open_format(selection, self._files)
         if not len(self._format):
@@ -107,6 +134,7 @@ class Source:
             )
 
     def __len__(self) -> int:
+        """Number of images, before any filter."""
         return len(self._format)
 
     @property
@@ -114,34 +142,104 @@ class Source:
         """Files that are no samples."""
         return self._format.refused
 
-    def images(self) -> Iterator[LoadedImage | LeftOut]:
-        """All images in the order of their names.
+    def matches(self) -> Iterator[Match | LeftOut]:
+        """All images in the order of their names, with the filter's word on each but for `limit`.
+
+        No image is read, and no label of an image whose path is enough to leave it out.
 
         Raises
         ------
         BadData
-            If a label cannot be used or a file changed since it was listed.
+            If a label cannot be used or changed since it was listed.
         """
-        load = self._load_leniently if self._lenient else self._load
-        return in_order(load, self._format.images())
+        return in_order(self._guarded(self._match), self._format.images())
+
+    def images(self) -> Iterator[LoadedImage | LeftOut]:
+        """All images, each once: in the order of their names, or with `limit` in a random one.
+
+        That order depends on nothing but seed and names. What a filter leaves out is `Filtered`,
+        and is not read.
+
+        Raises
+        ------
+        BadData
+            If a label cannot be used, a file changed since it was listed, or the filter leaves
+            nothing.
+        """
+        nothing_else = True
+        for image in self._limited() if self._rule.limit else self._all():
+            nothing_else &= isinstance(image, LeftOut) and image.reason == "Filtered"
+            yield image
+        if nothing_else:
+            raise BadData(
+                f"the filter ({describe(self._rule)}) takes none of the {len(self)} images under "
+                f"{self.uri}: correct it, or remove the selection"
+            )
 
     def close(self) -> None:
         """Forget what lies on this machine's disk."""
         self._format.close()
         self._files.close()
 
-    def _load_leniently(self, entry: ObjectInfo) -> LoadedImage | LeftOut:
-        try:
-            return self._load(entry)
-        except BadData as error:
-            return LeftOut(entry.name, error.reason, str(error))
+    def _all(self) -> Iterator[LoadedImage | LeftOut]:
+        return in_order(self._guarded(self._load), self._format.images())
 
-    def _load(self, entry: ObjectInfo) -> LoadedImage | LeftOut:
-        # Labels first: a bad line fails the snapshot even where its image is broken too.
+    def _limited(self) -> Iterator[LoadedImage | LeftOut]:
+        """Images in a random order, until as many distinct ones were found as are wanted.
+
+        An image that cannot be used is thereby replaced by the next. What was read ahead behind
+        the last one taken is not looked at: not even a bad label there counts.
+        """
+        limit = self._rule.limit or 0
+        with (
+            closing(Shuffled(self._format.images(), self._rule.seed)) as shuffled,
+            closing(Distinct()) as taken,
+        ):
+            done = 0
+            ahead = min(limit, _AHEAD)
+            with closing(in_order(self._guarded(self._load), shuffled.after(0), ahead)) as images:
+                for image in images:
+                    done += 1
+                    if isinstance(image, LoadedImage):
+                        taken.add(image.digest)
+                    yield image
+                    if len(taken) == limit:
+                        break
+            for entry in shuffled.after(done):
+                yield LeftOut(entry.name, "Filtered")
+
+    def _guarded(self, work: Callable[[ObjectInfo], R]) -> Callable[[ObjectInfo], R | LeftOut]:
+        """`work`, which goes on after what cannot be used if the source is lenient."""
+        if not self._lenient:
+            return work
+
+        def leniently(entry: ObjectInfo) -> R | LeftOut:
+            try:
+                return work(entry)
+            except BadData as error:
+                return LeftOut(entry.name, error.reason, str(error))
+
+        return leniently
+
+    def _match(self, entry: ObjectInfo) -> Match | LeftOut:
+        if not self._filter.may_take(entry.name):
+            return LeftOut(entry.name, "Filtered")
         try:
             annotations = self._format.annotations(entry)
         except BadData as error:
             raise BadData(f"{error} (in {self.uri})") from None
+        if not self._filter.takes(entry.name, annotations):
+            return LeftOut(entry.name, "Filtered")
+        group = self._grouping.of(entry.name, annotations)
+        if group is None and self._grouping.asked_for:
+            return LeftOut(entry.name, "NoGroup")
+        return Match(entry, annotations, group)
+
+    def _load(self, entry: ObjectInfo) -> LoadedImage | LeftOut:
+        # Labels first: a bad line fails the snapshot even where its image is broken too.
+        match = self._match(entry)
+        if isinstance(match, LeftOut):
+            return match
         if entry.size > MAX_BYTES:
             return LeftOut(entry.name, "TooLarge")
         data = self._files.read(entry, MAX_BYTES)
@@ -149,7 +247,8 @@ class Source:
             facts = inspect(data, entry.uri)
         except RefusedImage as refusal:
             return LeftOut(entry.name, str(refusal))
-        return LoadedImage(entry.name, data, hashlib.sha256(data).digest(), facts, annotations)
+        digest = hashlib.sha256(data).digest()
+        return LoadedImage(entry.name, data, digest, facts, match.annotations, match.group)
 
 
 def source_uri(selection: Selection) -> str:
@@ -165,13 +264,18 @@ def source_uri(selection: Selection) -> str:
     return join(f"s3://{selection.source.s3.bucket}", selection.source.s3.prefix)
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Results of `work` in the order of `items`, computed by threads, a bounded number ahead."""
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], ahead: int = _AHEAD
+) -> Generator[R, None, None]:
+    """Results of `work` in the order of `items`, computed by threads, at most `ahead` before use.
+
+    Closing it ends the threads.
+    """
     remaining = iter(items)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
         pending: deque[Future[R]] = deque()
         try:
-            pending.extend(pool.submit(work, item) for item in islice(remaining, _AHEAD))
+            pending.extend(pool.submit(work, item) for item in islice(remaining, ahead))
             while pending:
                 result = pending.popleft().result()
                 pending.extend(pool.submit(work, item) for item in islice(remaining, 1))
