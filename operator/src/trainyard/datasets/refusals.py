@@ -7,9 +7,10 @@ from trainyard.api.dataset import RefusedCount
 EXAMPLES = 5
 """Names that are kept of each reason."""
 
-HARMLESS = frozenset({"OtherFile", "Filtered"})
-"""Reasons that say nothing against a source: files that were never meant to be samples, and
-samples that its filter does not want."""
+HARMLESS = frozenset({"OtherFile", "Filtered", "NotInAnnotations", "CrowdRegion", "OnlyCrowd"})
+"""Reasons that say nothing against a source: files that were never meant to be samples, images
+that nobody has labelled, regions that are no single object, and samples that its filter does not
+want."""
 
 
 class Refusals:

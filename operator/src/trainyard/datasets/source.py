@@ -16,6 +16,7 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.filters import ImageFilter, describe
 from trainyard.datasets.formats import Annotations, open_format
+from trainyard.datasets.formats.base import check_size, nothing_found
 from trainyard.datasets.groups import Grouping
 from trainyard.datasets.images import MAX_BYTES, ImageFacts, RefusedImage, inspect
 from trainyard.datasets.refusals import Refusals
@@ -126,11 +127,10 @@ class Source:
         self._filter = ImageFilter(selection)
         self._grouping = Grouping(selection, group_by)
         self._files = SourceFiles(store, self.uri)
-        self._format = open_format(selection, self._files)
+        self._format = open_format(selection, self._files, group_by=self._grouping.column)
         if not len(self._format):
             raise BadData(
-                f"no images found under {self.uri} (files there: {len(self._files.listing)}): "
-                f"check bucket, prefix and format {selection.format.value!r}"
+                nothing_found(self.uri, self._files.listing, self._format, selection.format.value)
             )
 
     def __len__(self) -> int:
@@ -248,6 +248,7 @@ class Source:
         except RefusedImage as refusal:
             return LeftOut(entry.name, str(refusal))
         digest = hashlib.sha256(data).digest()
+        check_size(match.annotations, facts, entry.uri)
         return LoadedImage(entry.name, data, digest, facts, match.annotations, match.group)
 
 

@@ -7,13 +7,28 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.formats.base import Annotations, Format
 from trainyard.datasets.formats.folders import Folders
+from trainyard.datasets.formats.voc import Voc
 from trainyard.datasets.formats.yolo import Yolo
 
 __all__ = ["Annotations", "Format", "open_format"]
 
 
-def open_format(selection: Selection, files: SourceFiles) -> Format:
+def open_format(
+    selection: Selection,
+    files: SourceFiles,
+    *,
+    group_by: str | None = None,  # noqa: ARG001 -- acts with the records
+) -> Format:
     """Understand the files of a selection.
+
+    Parameters
+    ----------
+    selection
+        What they are, and which of them are wanted.
+    files
+        The files.
+    group_by
+        Column of records that names the group of an image.
 
     Raises
     ------
@@ -25,5 +40,7 @@ def open_format(selection: Selection, files: SourceFiles) -> Format:
             return Folders(selection, files)
         case DataFormat.YOLO:
             return Yolo(selection, files)
+        case DataFormat.VOC:
+            return Voc(selection, files)
         case _:
             raise BadData(f"the format {selection.format.value!r} is not supported yet")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from trainyard.datasets.images import EXTENSIONS
-from trainyard.datasets.labels import Label
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.images import EXTENSIONS, ImageFacts
+from trainyard.datasets.labels import Label, checked_name
+from trainyard.datasets.listing import Listing
 from trainyard.datasets.refusals import Refusals
 from trainyard.stores import ObjectInfo
+
+LABEL_FILE_LIMIT = 8 << 20
+"""Largest label file of one image, in bytes."""
+
+_ARCHIVES = frozenset({"zip", "tar", "gz", "tgz", "bz2", "xz", "7z", "rar", "zst"})
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,15 @@ class Annotations:
         names is applied elsewhere.
     wanted
         False if a filter over submissions leaves nothing of the image.
+    size
+        Width and height, in pixels, that the labels were measured in, if the source says so.
     """
 
     labels: tuple[Label, ...] = ()
     tags: frozenset[str] = frozenset()
     group: str | None = None
     wanted: bool = True
+    size: tuple[int, int] | None = None
 
 
 class Format(Protocol):
@@ -72,6 +82,71 @@ class Format(Protocol):
 
 def is_image(name: str) -> bool:
     """Whether the name makes a file an image; hidden files are none."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return not hidden and path.suffix.lower().lstrip(".") in EXTENSIONS
+    return not is_hidden(name) and PurePosixPath(name).suffix.lower().lstrip(".") in EXTENSIONS
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or a folder above it is hidden, or one that macOS leaves in archives."""
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def value_of(name: object, class_names: Sequence[str], where: str) -> str:
+    """The value that a name of the data stands for.
+
+    With `class_names` it must be one of them, or the index of one; without, it is the value.
+
+    Raises
+    ------
+    BadData
+        If it is neither, or no name at all.
+    """
+    value = checked_name(name, where)
+    if not class_names or value in class_names:
+        return value
+    if value.isascii() and value.isdecimal() and int(value) < len(class_names):
+        return class_names[int(value)]
+    raise BadData(
+        f"{where} {value!r} is neither one of the classNames nor a number below "
+        f"{len(class_names)}: rename it, or leave classNames out to use the names of the data"
+    )
+
+
+def check_size(annotations: Annotations, facts: ImageFacts, name: str) -> None:
+    """Check that labels were measured in the pixels of the image that they are about.
+
+    Raises
+    ------
+    BadData
+        If the image has another size: it was resized or turned after it was labelled.
+    """
+    if annotations.size is None or annotations.size == (facts.width, facts.height):
+        return
+    width, height = annotations.size
+    turned = annotations.size == (facts.height, facts.width)
+    raise BadData(
+        f"{name} is {facts.width} x {facts.height} pixels"
+        f"{', upright as its EXIF orientation says,' if turned else ''} but its labels are for "
+        f"{width} x {height}: label the image as it is now"
+    )
+
+
+def nothing_found(uri: str, listing: Listing, form: Format, name: str) -> str:
+    """The sentence for a source without a single image that the format `name` would take."""
+    archive = next((entry.name for entry in listing if _is_archive(entry.name)), None)
+    if archive is not None:
+        return (
+            f"no images found under {uri}, but the archive {archive}: archives are not unpacked, "
+            "so unpack it and upload what is inside"
+        )
+    reasons = "; ".join(
+        f"{entry.reason} {entry.count} ({', '.join(entry.examples[:2])})"
+        for entry in form.refused.counts()
+    )
+    return (
+        f"no images found under {uri} (files there: {len(listing)}"
+        f"{f', left out: {reasons}' if reasons else ''}): check bucket, prefix and format {name!r}"
+    )
+
+
+def _is_archive(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower().lstrip(".") in _ARCHIVES

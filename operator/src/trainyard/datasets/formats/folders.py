@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainyard.api.dataset import Selection
-from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
-from trainyard.datasets.formats.base import Annotations, is_image
+from trainyard.datasets.formats.base import Annotations, is_image, value_of
 from trainyard.datasets.labels import Label
 from trainyard.datasets.refusals import Refusals
 from trainyard.stores import ObjectInfo
@@ -36,7 +35,7 @@ class Folders:
             else:
                 self._count += 1
                 if folder not in self._values:
-                    self._values[folder] = _value(folder, selection)
+                    self._values[folder] = value_of(folder, selection.class_names, "the folder")
 
     def __len__(self) -> int:
         return self._count
@@ -54,15 +53,3 @@ class Folders:
 
     def close(self) -> None:
         """See `Format.close`."""
-
-
-def _value(folder: str, selection: Selection) -> str:
-    names = selection.class_names
-    if not names or folder in names:
-        return folder
-    if folder.isdecimal() and int(folder) < len(names):
-        return names[int(folder)]
-    raise BadData(
-        f"the folder {folder!r} is neither one of the classNames nor a number below {len(names)}: "
-        "rename it, or leave classNames out to use the folders' names"
-    )

@@ -10,15 +10,12 @@ from trainyard.api.dataset import Selection
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
-from trainyard.datasets.formats.base import Annotations, is_image
+from trainyard.datasets.formats.base import LABEL_FILE_LIMIT, Annotations, is_image
 from trainyard.datasets.images import EXTENSIONS
-from trainyard.datasets.labels import EDGE_TOLERANCE, Label
+from trainyard.datasets.labels import Label, box_points, checked_name, polygon_points
 from trainyard.datasets.listing import Listing
 from trainyard.datasets.refusals import Refusals
 from trainyard.stores import ObjectInfo
-
-LABEL_FILE_LIMIT = 8 << 20
-"""Largest label file, in bytes."""
 
 _DATA_YAML = ("data.yaml", "data.yml")
 _DATA_YAML_LIMIT = 1 << 20
@@ -134,12 +131,12 @@ def names_of(data: bytes, file: str) -> tuple[str, ...]:
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list) or not names:
         raise BadData(f"{file}: names must be a list of class names, or a map from 0, 1, ...")
-    for name in names:
-        if not isinstance(name, (str, int)) or not 1 <= len(str(name)) <= 128:
-            raise BadData(f"{file}: the class name {name!r} is not a text of 1 to 128 characters")
-    if len(set(map(str, names))) < len(names):
+    # Numbers are fine as names: 0..9 are the ten digits of many a set.
+    texts = [str(name) if type(name) is int else name for name in names]
+    checked = tuple(checked_name(text, file) for text in texts)
+    if len(set(checked)) < len(checked):
         raise BadData(f"{file}: a class name is given twice")
-    return tuple(map(str, names))
+    return checked
 
 
 def parse_yolo(data: bytes, name: str, names: Sequence[str], attribute: str) -> tuple[Label, ...]:
@@ -184,10 +181,18 @@ def _parse_line(fields: list[str], where: str, names: Sequence[str], attribute: 
             f"{where}: {len(fields)} columns; a box has 5 (class x_centre y_centre width height), "
             "a polygon 7 or more (class x y x y x y ...)"
         )
-    points = [_fraction(field, where) for field in fields[1:]]
+    numbers = [_number(field, where) for field in fields[1:]]
     if count > 4:
-        return Label(attribute, value, "polygon", tuple(points))
-    return Label(attribute, value, "box", _corners(points, where))
+        return Label(attribute, value, "polygon", polygon_points(numbers, where))
+    for number, field in zip(numbers, fields[1:], strict=True):
+        if not 0 <= number <= 1:
+            raise BadData(
+                f"{where}: {field[:40]} is outside of 0..1: coordinates are fractions of the "
+                "image's width and height"
+            )
+    x, y, width, height = numbers
+    corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return Label(attribute, value, "box", box_points(corners, where))
 
 
 def _class_index(field: str, where: str, names: Sequence[str]) -> int:
@@ -210,27 +215,3 @@ def _number(field: str, where: str) -> float:
     if not math.isfinite(number):
         raise BadData(f"{where}: {field[:40]!r} is not a finite number")
     return number
-
-
-def _fraction(field: str, where: str) -> float:
-    number = _number(field, where)
-    if not 0 <= number <= 1:
-        raise BadData(
-            f"{where}: {field[:40]} is outside of 0..1: coordinates are fractions of the image's "
-            "width and height"
-        )
-    return number
-
-
-def _corners(box: list[float], where: str) -> tuple[float, ...]:
-    x, y, width, height = box
-    if width == 0 or height == 0:
-        raise BadData(f"{where}: the box has no area (width {width}, height {height})")
-    corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    for corner in corners:
-        if not -EDGE_TOLERANCE <= corner <= 1 + EDGE_TOLERANCE:
-            raise BadData(
-                f"{where}: the box reaches outside of the image (to {corner:.4g} where 0..1 is "
-                "the image)"
-            )
-    return tuple(min(1.0, max(0.0, corner)) for corner in corners)
