@@ -26,6 +26,11 @@ def with_selection(**fields: Any) -> Json:
     return changed(DATASET, selections=[SELECTION | fields])
 
 
+def with_filter(kind: str, **rule: Any) -> Json:
+    """A dataset of one selection of a format with a filter."""
+    return with_selection(format=kind, filter=rule)
+
+
 @table(
     [
         Accepted("a prefix of a bucket", DATASET),
@@ -34,6 +39,20 @@ def with_selection(**fields: Any) -> Json:
         Accepted("an empty draft", DRAFT),
         Accepted("class names and an attribute", with_selection(
             attribute="species", classNames=["Käfer", "rose"])),
+        Accepted("a filter of classes, text and a number",
+                 with_filter("coco", classes=["cat"], search="cam1", limit=5, seed=1)),
+        Accepted("a seed without a limit", with_filter("folders", seed=7)),
+        Accepted("what other formats lack, left as it is", with_filter(
+            "yolo", latestSubmissionsOnly=False, tags=[])),
+        Accepted("submissions and tags of records", with_filter(
+            "records", latestSubmissionsOnly=True, tags=["night"],
+            submittedAfter="2026-01-01T00:00:00Z", submittedBefore="2026-01-01T00:00:00.5Z")),
+        Accepted("a time in another zone", with_filter(
+            "records", submittedAfter="2026-01-01T00:00:00Z",
+            submittedBefore="2025-12-31T23:30:00-01:00")),
+        Accepted("groups by a pattern", changed(DATASET, groupBy=r"^(cam\d+)_")),
+        Accepted("groups by a column", changed(DATASET, groupBy="patient")),
+        Accepted("groups of a draft", changed(DRAFT, groupBy="x" * 256)),
         Accepted("5,000 class names", with_selection(classNames=[f"c{n}" for n in range(5000)])),
     ]
 )  # fmt: skip
@@ -78,6 +97,36 @@ def test_dataset_is_accepted(server: Server, row: Accepted) -> None:
                 "the filters of all selections together name at most 5000 classes"),
         Refusal("a limit of zero", with_selection(filter={"limit": 0}),
                 "filter.limit in body should be greater than or equal to 1"),
+        *(
+            Refusal(f"{field} of {kind}", with_filter(kind, **{field: value}),
+                    f"filter.{field} needs the format records")
+            for kind in ("folders", "coco")
+            for field, value in (
+                ("latestSubmissionsOnly", True),
+                ("tags", ["night"]),
+                ("submittedAfter", "2026-01-01T00:00:00Z"),
+                ("submittedBefore", "2026-01-01T00:00:00Z"),
+            )
+        ),
+        Refusal("tags of a draft's images in folders",
+                changed(DRAFT, selections=[SELECTION | {"filter": {"tags": ["night"]}}]),
+                "filter.tags needs the format records"),
+        Refusal("a span of time that ends before it starts", with_filter(
+            "records", submittedAfter="2026-01-02T00:00:00Z",
+            submittedBefore="2026-01-01T00:00:00Z"),
+            "submittedAfter must be earlier than submittedBefore"),
+        Refusal("an empty span of time", with_filter(
+            "records", submittedAfter="2026-01-01T00:00:00Z",
+            submittedBefore="2026-01-01T00:00:00Z"),
+            "submittedAfter must be earlier than submittedBefore"),
+        Refusal("an empty groupBy", changed(DATASET, groupBy=""),
+                "spec.groupBy in body should be at least 1 chars long"),
+        Refusal("a groupBy that is too long", changed(DATASET, groupBy="x" * 257),
+                "spec.groupBy: Too long: may not be more than 256 bytes"),
+        Refusal("a line break in groupBy", changed(DATASET, groupBy="^(a)\n"),
+                "groupBy: one line; control characters"),
+        Refusal("reordered text in groupBy", changed(DATASET, groupBy="^(a)\u202e"),
+                "groupBy: one line; control characters"),
         Refusal("a time that is none", with_selection(filter={"submittedAfter": "yesterday"}),
                 "filter.submittedAfter in body must be of type date-time"),
     ]
@@ -106,7 +155,16 @@ def test_dataset_is_refused(server: Server, row: Refusal) -> None:
              {"displayName": "y"}, FROZEN),
         Edit("a snapshot loses its description", changed(DATASET, description="x"),
              {"description": None}, FROZEN),
+        Edit("a draft with a selection gets another one", changed(DATASET, suspend=True),
+             {"selections": [SELECTION, SELECTION | {"filter": {"limit": 5}}]}),
+        Edit("a draft loses its selections", changed(DATASET, suspend=True), {"selections": []}),
         Edit("a snapshot gets groups", DATASET, {"groupBy": "camera"}, FROZEN),
+        Edit("a snapshot loses its groups", changed(DATASET, groupBy="camera"),
+             {"groupBy": None}, FROZEN),
+        Edit("a snapshot gets a filter", DATASET,
+             {"selections": [SELECTION | {"filter": {"limit": 5}}]}, FROZEN),
+        Edit("a snapshot gets another seed", with_filter("folders", limit=5, seed=1),
+             {"selections": [SELECTION | {"filter": {"limit": 5, "seed": 2}}]}, FROZEN),
         Edit("a snapshot is read otherwise", DATASET,
              {"selections": [SELECTION | {"format": "yolo"}]}, FROZEN),
     ]

@@ -21,13 +21,16 @@ def selection(prefix: str, kind: str = "folders", **options: Any) -> dict[str, A
     return {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": kind, **options}
 
 
-def snapshot(store: Store, prefix: str, *selections: dict[str, Any]) -> MadeSnapshot:
+def snapshot(
+    store: Store, prefix: str, *selections: dict[str, Any], group_by: str | None = None
+) -> MadeSnapshot:
     run = SnapshotRunFile.model_validate(
         {
             "name": "d",
             "namespace": "n",
             "uid": "u",
             "selections": selections,
+            "groupBy": group_by,
             "output": f"s3://{BUCKET}/{prefix}-out",
         }
     )
@@ -121,6 +124,30 @@ def test_copies_with_other_attributes_are_united(store: Store, prefix: str, tmp_
     )
     _, (sample,) = read(store, words, tmp_path)
     assert [(x.attribute, x.value) for x in sample.labels] == [("class", "cat"), ("colour", "grey")]
+
+
+def test_every_sample_says_what_it_belongs_to(store: Store, prefix: str, tmp_path: Path) -> None:
+    put(store, prefix, {f"a/cam{n // 2}_{n}.png": image_bytes(n) for n in range(4)})
+    grouped = snapshot(store, prefix, selection(prefix), group_by=r"(cam\d)_")
+    _, samples = read(store, grouped, tmp_path)
+    assert {x.name: x.group for x in samples} == {
+        "a/cam0_0.png": "cam0",
+        "a/cam0_1.png": "cam0",
+        "a/cam1_2.png": "cam1",
+        "a/cam1_3.png": "cam1",
+    }
+    assert snapshot(store, prefix, selection(prefix)).location != grouped.location
+
+
+def test_the_same_choice_gives_the_same_snapshot_again(store: Store, prefix: str) -> None:
+    put(store, f"{prefix}/1", {f"a/{n}.png": image_bytes(n) for n in range(20)})
+    put(store, f"{prefix}/2", {f"a/{n}.png": image_bytes(n) for n in range(19, -1, -1)})
+
+    def digest(place: str, seed: int) -> str:
+        chosen = selection(f"{prefix}/{place}", filter={"limit": 6, "seed": seed})
+        return read_snapshot(store, snapshot(store, prefix, chosen).location).digest
+
+    assert digest("1", 1) == digest("1", 1) == digest("2", 1) != digest("1", 2)
 
 
 def test_copies_that_disagree_are_left_out_and_named(

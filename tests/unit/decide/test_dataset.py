@@ -62,6 +62,41 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         ),
         False,
     ),
+    "a groupBy that is no regular expression": (
+        known(dataset=dataset(groupBy="(cam")),
+        DatasetPhase.FAILED,
+        (
+            "False",
+            "InvalidGroupBy",
+            "Dataset train: groupBy '(cam' is no regular expression that can be used (missing ): "
+            "(cam): correct it; look-around and back-references are not available",
+        ),
+        False,
+    ),
+    "a groupBy without parentheses": (
+        known(dataset=dataset(groupBy="cam-.*")),
+        DatasetPhase.FAILED,
+        (
+            "False",
+            "InvalidGroupBy",
+            "Dataset train: groupBy 'cam-.*' has 0 groups in parentheses and needs exactly one, "
+            r"around what belongs together, for example ^(cam\d+)_; write (?:...) for "
+            "parentheses that only bracket",
+        ),
+        False,
+    ),
+    "a groupBy column without records": (
+        known(dataset=dataset(groupBy="camera")),
+        DatasetPhase.FAILED,
+        (
+            "False",
+            "InvalidGroupBy",
+            "Dataset train: groupBy 'camera' is the name of a column, and the format 'folders' "
+            "has no columns: give a regular expression over the images' paths, for example "
+            r"^(cam\d+)_",
+        ),
+        False,
+    ),
     "a missing Secret": (
         known(secret_present=False),
         DatasetPhase.PENDING,
@@ -179,6 +214,18 @@ def test_snapshot_job_is_told_what_to_read_and_where_to_write() -> None:
     action.run.verify("snapshot.yaml")
     assert action.run.selections == dataset().spec.selections
     assert action.run.output == snapshot_root(STORE_ROOT, "demo") == "s3://trainyard/datasets/demo"
+
+
+def test_snapshot_job_is_told_what_belongs_together() -> None:
+    grouped = dataset(groupBy=r"^(cam\d+)_")
+    (action,) = decide_dataset(known(dataset=grouped), NOW).actions
+    assert isinstance(action, CreateSnapshotJob)
+    assert action.run.group_by == r"^(cam\d+)_"
+
+
+def test_a_draft_may_have_a_group_by_that_its_selections_do_not_fit_yet() -> None:
+    draft = dataset(suspend=True, groupBy="camera")
+    assert decide_dataset(known(dataset=draft), NOW).status.phase is DatasetPhase.DRAFT
 
 
 def recorded(facts: DatasetFacts) -> DatasetFacts:

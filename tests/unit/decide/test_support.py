@@ -76,11 +76,11 @@ DATASET: dict[str, tuple[dict[str, Any], str | None]] = {
         {"selections": [{"source": {"volume": {"claimName": "c"}}, "format": "yolo"}]},
         "spec.selections[0].source.volume",
     ),
-    "a filter": (
+    "a filter acts": (
         {"selections": [{"source": S3, "format": "yolo", "filter": {"limit": 5}}]},
-        "spec.selections[0].filter",
+        None,
     ),
-    "groups": ({"groupBy": "camera"}, "spec.groupBy: camera"),
+    "groups act": ({"groupBy": "^(cam)_"}, None),
 }
 
 

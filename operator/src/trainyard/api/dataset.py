@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from trainyard.api._base import (
+    LINE_PATTERN,
     ApiModel,
     Label,
     Line,
@@ -23,6 +24,13 @@ from trainyard.api._base import (
     set_list,
 )
 from trainyard.api.meta import Condition, Resource
+
+GroupBy = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, pattern=LINE_PATTERN),
+    Says("groupBy: one line; control characters and characters that reorder text are not allowed"),
+]
+"""What it means is told by `trainyard.api.grouping`."""
 
 _RELATIVE = "a path must be relative and must not contain '..'"
 
@@ -90,40 +98,67 @@ class DataSource(ApiModel):
 
 
 class SelectionFilter(ApiModel):
-    """Which of the samples found are taken; all that are given must hold."""
+    """Which of the images found are taken; all that are given must hold."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.submittedAfter) || !has(self.submittedBefore) || "
+                "self.submittedAfter < self.submittedBefore",
+                "submittedAfter must be earlier than submittedBefore",
+            )
+        )
+    )
     latest_submissions_only: bool = False
     """Per image and entity only the last submission counts (format `records`)."""
     classes: Annotated[
         tuple[ListedLabel, ...], Field(max_length=5000, json_schema_extra=set_list())
     ] = ()
-    """Only samples with at least one of these values."""
+    """Only images with a label of at least one of these values; all of their labels stay."""
     tags: Annotated[
         tuple[ListedLabel, ...], Field(max_length=100, json_schema_extra=set_list())
     ] = ()
-    """Only samples with all of these tags."""
+    """Only images with all of these tags (format `records`)."""
     submitted_after: datetime | None = None
-    """Only annotations submitted at or after this time."""
+    """Only annotations submitted at or after this time (format `records`)."""
     submitted_before: datetime | None = None
-    """Only annotations submitted before this time."""
+    """Only annotations submitted before this time (format `records`)."""
     search: Text | None = None
-    """Only samples whose name or tags contain this text."""
+    """Only images whose path in the source, or one of whose tags, contains this text, whatever
+    its case."""
     limit: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    """At most this many samples, chosen at random with `seed`."""
+    """At most this many different images, chosen at random with `seed`: the same ones for the
+    same source. One that cannot be used is replaced by the next."""
     seed: Annotated[int, Field(ge=0, le=2147483647)] = 0
-    """Seed of the choice that `limit` makes."""
+    """Seed of the choice that `limit` makes. Without a limit it says nothing."""
+
+
+def _needs_records(field: str, unset: str) -> dict[str, str]:
+    """The rule that a filter has a field only where the format has records, or that `unset`."""
+    return rule(
+        f"self.format == 'records' || !has(self.filter) || {unset}",
+        f"filter.{field} needs the format records: the other formats do not carry it",
+    )
 
 
 class Selection(ApiModel):
     """One source of samples: where, in which format, and which of them."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            _needs_records("latestSubmissionsOnly", "!self.filter.latestSubmissionsOnly"),
+            _needs_records("tags", "size(self.filter.tags) == 0"),
+            _needs_records("submittedAfter", "!has(self.filter.submittedAfter)"),
+            _needs_records("submittedBefore", "!has(self.filter.submittedBefore)"),
+        )
+    )
     source: DataSource
     """Where the images and labels lie."""
     format: DataFormat
     """`folders`: one folder per class, images inside. `yolo`: images with a text file of boxes or
     polygons beside or under labels/. `coco`, `voc` and `records` are not supported yet."""
     filter: SelectionFilter | None = None
-    """Which of the samples found are taken. Not supported yet."""
+    """Which of the images found are taken; without it, all."""
     attribute: Label = "class"
     """The attribute that the class names of this source are values of."""
     class_names: Annotated[
@@ -174,9 +209,11 @@ class DatasetSpec(ApiModel):
         ),
     ] = ()
     """The sources whose samples make up the dataset."""
-    group_by: Text | None = None
-    """Names what belongs together (a file-name pattern or a record column: camera, patient,
-    video) and must never be spread over splits. Not supported yet."""
+    group_by: GroupBy | None = None
+    """What belongs together (a camera, a patient, a video) and must never be spread over splits:
+    the name of a column of records, or a regular expression (RE2) with exactly one group in
+    parentheses, searched in each image's path in its source: `^(cam[0-9]+)_`. An image that it
+    does not match is left out."""
 
 
 class DatasetPhase(StrEnum):

@@ -99,6 +99,7 @@ class Reason(StrEnum):
     # Ready of a Dataset.
     SNAPSHOTTED = "Snapshotted"  # the snapshot is complete and verified
     SNAPSHOTTING = "Snapshotting"  # the snapshot Job runs
+    INVALID_GROUP_BY = "InvalidGroupBy"  # spec.groupBy is no pattern with one group, or no column
     SNAPSHOT_FAILED = "SnapshotFailed"  # the snapshot Job ended with an error
 
     # Ready of the others.

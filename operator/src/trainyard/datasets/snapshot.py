@@ -70,6 +70,7 @@ class _Distinct:
     offset: int
     size: int
     by_attribute: dict[str, tuple[Label, ...]]
+    group: str | None
     copies: list[str] = field(default_factory=list)
     conflict: bool = False
 
@@ -94,7 +95,7 @@ def make_snapshot(store: Store, run: SnapshotRunFile, say: Say) -> MadeSnapshot:
         for index, selection in enumerate(run.selections):
             start = _READ_PERCENT * index / len(run.selections)
             width = _READ_PERCENT / len(run.selections)
-            _read(store, selection, images, refused, shards, say, (start, width))
+            _read(store, run, selection, images, refused, shards, say, (start, width))
         shards.finish()
         samples = _samples(images, refused)
         check_refused(len(samples), refused)
@@ -104,6 +105,7 @@ def make_snapshot(store: Store, run: SnapshotRunFile, say: Say) -> MadeSnapshot:
 
 def _read(
     store: Store,
+    run: SnapshotRunFile,
     selection: Selection,
     images: dict[bytes, _Distinct],
     refused: Refusals,
@@ -112,7 +114,7 @@ def _read(
     share: tuple[float, float],
 ) -> None:
     """Add a selection's images; `share` is where its part of the progress starts, and its width."""
-    with closing(Source(store, selection)) as source:
+    with closing(Source(store, selection, group_by=run.group_by)) as source:
         refused.add_all(source.refused)
         total = len(source)
         for done, image in enumerate(source.images(), start=1):
@@ -131,7 +133,13 @@ def _merge(
     if known is None:
         shard, offset = shards.add(image.data, f"{image.digest.hex()}.{image.facts.extension}")
         images[image.digest] = _Distinct(
-            image.name, image.facts, shard, offset, len(image.data), {attribute: labels}
+            image.name,
+            image.facts,
+            shard,
+            offset,
+            len(image.data),
+            {attribute: labels},
+            image.group,
         )
         return
     known.copies.append(image.name)
@@ -159,6 +167,7 @@ def _samples(images: dict[bytes, _Distinct], refused: Refusals) -> list[Sample]:
                 size=image.size,
                 look=image.facts.look,
                 labels=tuple(labels),
+                group=image.group,
             )
         )
     return samples

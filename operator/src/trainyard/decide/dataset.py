@@ -9,9 +9,11 @@ from trainyard.api.dataset import (
     DatasetDisplay,
     DatasetPhase,
     DatasetProgress,
+    DatasetSpec,
     DatasetStatus,
     SnapshotStatus,
 )
+from trainyard.api.grouping import InvalidGroupBy, parse_group_by
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import ProgressTarget, SnapshotRunFile
 from trainyard.decide import display, outcome
@@ -49,6 +51,10 @@ def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus
             Reason.NOT_YET_SUPPORTED,
             f"Dataset {dataset.metadata.name}: {field} is not supported yet: remove it",
         )
+    invalid = _invalid_group_by(dataset.spec)
+    if invalid is not None:
+        sentence = f"Dataset {dataset.metadata.name}: {invalid}"
+        return _say(facts, now, DatasetPhase.FAILED, Reason.INVALID_GROUP_BY, sentence)
     job = facts.job
     if job is None:
         return _begin(facts, now)
@@ -68,6 +74,16 @@ def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus
         ended = outcome.of_failure(job, facts.pod)
         return _say(facts, now, DatasetPhase.FAILED, ended.reason, ended.message)
     return _follow(facts, now)
+
+
+def _invalid_group_by(spec: DatasetSpec) -> str | None:
+    """What is wrong with groupBy, found out before a Job is made for nothing."""
+    if spec.group_by is not None:
+        try:
+            parse_group_by(spec.group_by, (selection.format for selection in spec.selections))
+        except InvalidGroupBy as error:
+            return str(error)
+    return None
 
 
 def snapshot_root(store_root: str, namespace: str) -> str:
@@ -99,6 +115,7 @@ def _run_file(facts: DatasetFacts) -> SnapshotRunFile:
         namespace=meta.namespace,
         uid=meta.uid,
         selections=facts.dataset.spec.selections,
+        group_by=facts.dataset.spec.group_by,
         output=snapshot_root(settings.store_root, meta.namespace),
         store=settings.store,
         progress=ProgressTarget(url=settings.progress_url) if settings.progress_url else None,

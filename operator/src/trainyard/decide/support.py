@@ -13,16 +13,12 @@ SUPPORTED_FORMATS = frozenset({DataFormat.FOLDERS, DataFormat.YOLO})
 
 def unsupported_in_dataset(spec: DatasetSpec) -> str | None:
     """The first field of a Dataset that does not act yet, as `field: value`; None if all act."""
-    if spec.group_by is not None:
-        return f"spec.groupBy: {spec.group_by}"
     for index, selection in enumerate(spec.selections):
         path = f"spec.selections[{index}]"
         if selection.format not in SUPPORTED_FORMATS:
             return f"{path}.format: {selection.format}"
         if selection.source.volume is not None:
             return f"{path}.source.volume"
-        if selection.filter is not None:
-            return f"{path}.filter"
     return None
 
 
