@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard.api.capability import Output
-from trainyard.api.manifest import SnapshotManifest
 from trainyard.api.run import RunSplits, SnapshotRef
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.images import plain_image
 from trainyard.datasets.labels import Label
-from trainyard.datasets.reading import download_samples
+from trainyard.datasets.node_cache import NodeCache
 from trainyard.datasets.samples import Sample, read_samples
-from trainyard.stores import Store, join, parent
+from trainyard.datasets.staging import Shard, Staging, shards_of
+from trainyard.stores import Store
 from trainyard_trainer.engines.base import Layout
 from trainyard_trainer.faults import ClassesMissing
 
@@ -64,8 +63,7 @@ class _Merged:
     """A distinct image of one split, wherever it came from."""
 
     sample: Sample
-    shard_uri: str
-    shard_sha256: str
+    shard: Shard
     labels: set[Label]
     lines: list[str]
 
@@ -77,6 +75,7 @@ def prepare(
     engine: YoloEngine,
     root: Path,
     progress: Callable[[int, int], None],
+    cache: NodeCache | None = None,
 ) -> Prepared:
     """Lay the snapshots out below `root`.
 
@@ -95,6 +94,8 @@ def prepare(
         An empty folder.
     progress
         Called with the number of images written and of all.
+    cache
+        Of the node; None: everything comes from the store.
 
     Raises
     ------
@@ -104,16 +105,17 @@ def prepare(
         If the train data lacks a class.
     """
     classes = {(output.attribute, output.value): output.position for output in outputs}
+    staging = Staging(store, cache)
     found: dict[str, dict[bytes, _Merged]] = {}
     for split, references in _used(splits):
-        found[split] = _collect(store, references, root / "manifests")
+        found[split] = _collect(staging, references, root / "manifests")
     _check_disjoint(found)
     counts = {}
     for split, images in found.items():
         _choose(images, split, engine, classes)
         counts[_FOLDERS[split]] = len(images)
     _check_classes(found["train"], outputs)
-    paths = _extract(store, found, engine, root, progress)
+    paths = _extract(staging, found, engine, root, progress)
     data = engine.finish_layout(root, len(outputs))
     held = "test" if "test" in found else "dev"
     held_out = tuple(
@@ -132,26 +134,24 @@ def _used(splits: RunSplits) -> list[tuple[str, Sequence[SnapshotRef]]]:
     return [(split, references) for split, references in named if references]
 
 
-def _collect(store: Store, references: Sequence[SnapshotRef], folder: Path) -> dict[bytes, _Merged]:
+def _collect(
+    staging: Staging, references: Sequence[SnapshotRef], folder: Path
+) -> dict[bytes, _Merged]:
     images: dict[bytes, _Merged] = {}
     for reference in references:
         path = folder / f"{reference.digest}.parquet"
-        snapshot = download_samples(store, reference.uri, path)
+        snapshot = staging.samples(reference.uri, path)
         if snapshot.digest != reference.digest:
             raise BadData(
                 f"the dataset {reference.name!r} has the digest {snapshot.digest}, the run was "
                 f"resolved with {reference.digest}: create a new TrainingProcess"
             )
+        shards = shards_of(reference.uri, snapshot)
         for sample in read_samples(path):
-            uri, sha256 = _shard(reference, snapshot, sample)
-            known = images.setdefault(sample.digest, _Merged(sample, uri, sha256, set(), []))
+            shard = shards[sample.shard]
+            known = images.setdefault(sample.digest, _Merged(sample, shard, set(), []))
             known.labels.update(sample.labels)
     return images
-
-
-def _shard(reference: SnapshotRef, snapshot: SnapshotManifest, sample: Sample) -> tuple[str, str]:
-    stored = snapshot.shards[sample.shard]
-    return join(parent(reference.uri), stored.name), stored.sha256
 
 
 def _check_disjoint(found: dict[str, dict[bytes, _Merged]]) -> None:
@@ -222,32 +222,30 @@ def _check_classes(train: dict[bytes, _Merged], outputs: tuple[Output, ...]) -> 
 
 
 def _extract(
-    store: Store,
+    staging: Staging,
     found: dict[str, dict[bytes, _Merged]],
     engine: YoloEngine,
     root: Path,
     progress: Callable[[int, int], None],
 ) -> dict[tuple[str, bytes], Path]:
-    """Write all images, a shard at a time: no more than one lies on the disk beside them."""
-    by_shard: dict[tuple[str, str], list[tuple[str, bytes, _Merged]]] = defaultdict(list)
+    """Write all images, a shard after the other; an image of several splits into each."""
+    uses: dict[Shard, dict[bytes, list[tuple[str, _Merged]]]] = {}
     for split, images in found.items():
         for digest, image in images.items():
-            by_shard[image.shard_uri, image.shard_sha256].append((split, digest, image))
-    total, done = sum(map(len, by_shard.values())), 0
+            uses.setdefault(image.shard, {}).setdefault(digest, []).append((split, image))
+    total, done = sum(map(len, found.values())), 0
     paths: dict[tuple[str, bytes], Path] = {}
-    local = root / "manifests" / "shard.tar"
-    for (uri, sha256), wanted in sorted(by_shard.items()):
-        store.download(uri, local, sha256)
-        with local.open("rb") as file:
-            for split, digest, image in sorted(wanted, key=lambda entry: entry[2].sample.offset):
-                file.seek(image.sample.offset)
-                data, extension = plain_image(file.read(image.sample.size))
-                name = f"{digest.hex()}.{extension}"
-                path = engine.place(root, _FOLDERS[split], name, image.lines)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-                paths[split, digest] = path
-                done += 1
-                progress(done, total)
-        local.unlink()
+    wanted = {
+        shard: [splits[0][1].sample for splits in images.values()] for shard, images in uses.items()
+    }
+    for shard, sample, packed in staging.images(wanted):
+        data, extension = plain_image(packed)
+        name = f"{sample.digest.hex()}.{extension}"
+        for split, image in uses[shard][sample.digest]:
+            path = engine.place(root, _FOLDERS[split], name, image.lines)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            paths[split, sample.digest] = path
+            done += 1
+            progress(done, total)
     return paths

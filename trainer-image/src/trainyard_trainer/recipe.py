@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainyard.api.report import EpochReport, LastWords, Stage
 from trainyard.api.run import RunFile
+from trainyard.datasets.node_cache import NodeCache
 from trainyard.stores import Store
 from trainyard_trainer import checkpoint, model, picture, publish
 from trainyard_trainer.describe import describe
@@ -148,6 +149,7 @@ class Recipe:
             self._engine,
             self.folder / "data",
             progress,
+            NodeCache.from_environment(),
         )
 
     def train(self, prepared: Prepared) -> Trained:

@@ -20,6 +20,10 @@ RUN_FILE = "run.yaml"
 SNAPSHOT_FILE = "snapshot.yaml"
 MOUNT_PATH = "/etc/trainyard"
 TOKEN_PATH = "/var/run/trainyard/token"  # noqa: S105 -- where the kubelet puts the token
+CACHE_ENV = "TRAINYARD_NODE_CACHE"
+"""Folder of the node in which a run keeps what it fetched; unset: nothing is kept."""
+CACHE_BYTES_ENV = "TRAINYARD_NODE_CACHE_BYTES"
+"""What that folder may hold, in bytes."""
 
 
 class StoreLocation(StrictModel):
