@@ -76,13 +76,16 @@ def test_a_draft_dataset_may_be_extended_and_is_snapshotted_when_suspend_becomes
     source = {"s3": {"bucket": BUCKET, "prefix": prefix}}
     selections = [{"format": "folders", "source": source}]
     world.patch(DATASET, "pets", {"spec": {"selections": selections}})
+    more = world.put_images("more", {"dog/1.png": b"dog 1", "dog/2.png": b"dog 2"})
+    selections.append({"format": "folders", "source": {"s3": {"bucket": BUCKET, "prefix": more}}})
+    world.patch(DATASET, "pets", {"spec": {"selections": selections}})
     never("a Job", lambda: world.api.list(JOB, world.namespace).items, during=1)
     world.patch(DATASET, "pets", {"spec": {"suspend": False}})
-    assert world.wait_phase(DATASET, "pets", "Ready")["snapshot"]["samples"] == 1
-    refused = world.kubectl(
-        "patch", "tds", "pets", "--type=merge", '--patch={"spec":{"suspend":true}}', check=False
-    )
-    assert "immutable once suspend is false" in refused
+    assert world.wait_phase(DATASET, "pets", "Ready")["snapshot"]["samples"] == 3
+    for change in ({"suspend": True}, {"selections": selections[:1]}, {"groupBy": "^(cat)"}):
+        patch = f"--patch={json.dumps({'spec': change})}"
+        refused = world.kubectl("patch", "tds", "pets", "--type=merge", patch, check=False)
+        assert "immutable once suspend is false" in refused
 
 
 def _elsewhere(run: PodRun) -> Ending:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from support.world import World
 
-from trainyard.cluster.resources import DATASET, PROCESS, TEMPLATE
+from trainyard.cluster.resources import DATASET, JOB, PROCESS, TEMPLATE
 
 Json = dict[str, Any]
 
@@ -123,15 +123,17 @@ def test_a_metric_that_is_not_the_engines_is_refused_with_those_that_are(world: 
     assert "'mAP50' is not a metric of engine yolo-cls: use one of top-1, top-5" in message
 
 
-def test_a_dataset_with_a_field_that_does_not_act_yet_fails_by_name(world: World) -> None:
+def test_a_dataset_whose_groups_cannot_be_told_fails_before_a_job_is_made(world: World) -> None:
     source = {"s3": {"bucket": "trainyard", "prefix": "x"}}
-    world.apply("Dataset", "boxes", {"selections": [{"format": "coco", "source": source}]})
-    world.wait_phase(DATASET, "boxes", "Failed")
-    condition = world.condition("boxes", "Ready", DATASET)
-    assert condition["reason"] == "NotYetSupported"
-    assert condition["message"] == (
-        "Dataset boxes: spec.selections[0].format: coco is not supported yet: remove it"
+    selections = [{"format": "folders", "source": source}]
+    world.apply("Dataset", "frames", {"selections": selections, "groupBy": r"^cam\d+_"})
+    world.wait_phase(DATASET, "frames", "Failed")
+    condition = world.condition("frames", "Ready", DATASET)
+    assert condition["reason"] == "InvalidGroupBy"
+    assert condition["message"].startswith(
+        r"Dataset frames: groupBy '^cam\d+_' has 0 groups in parentheses and needs exactly one"
     )
+    assert not world.api.list(JOB, world.namespace).items
 
 
 def test_a_failed_process_stays_failed_when_what_was_wrong_is_mended(world: World) -> None:

@@ -55,7 +55,7 @@ def parse_group_by(text: str, formats: Iterable[DataFormat]) -> GroupColumn | Gr
         for wrong in formats:
             if wrong is not DataFormat.RECORDS:
                 raise InvalidGroupBy(
-                    f"groupBy {text!r} is the name of a column, and the format {wrong.value!r} "
+                    f"groupBy '{text}' is the name of a column, and the format {wrong.value!r} "
                     "has no columns: give a regular expression over the images' paths, for "
                     r"example ^(cam\d+)_"
                 )
@@ -68,12 +68,12 @@ def parse_group_by(text: str, formats: Iterable[DataFormat]) -> GroupColumn | Gr
         said = error.args[0] if error.args else ""
         said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
         raise InvalidGroupBy(
-            f"groupBy {text!r} is no regular expression that can be used ({said}): correct it; "
+            f"groupBy '{text}' is no regular expression that can be used ({said}): correct it; "
             "look-around and back-references are not available"
         ) from None
     if compiled.groups != 1:
         raise InvalidGroupBy(
-            f"groupBy {text!r} has {compiled.groups} groups in parentheses and needs exactly one, "
+            f"groupBy '{text}' has {compiled.groups} groups in parentheses and needs exactly one, "
             r"around what belongs together, for example ^(cam\d+)_; write (?:...) for parentheses "
             "that only bracket"
         )
