@@ -73,6 +73,11 @@ trainer:
   serviceAccountName: {{ .Values.trainer.serviceAccountName | quote }}
   gracePeriodSeconds: {{ int .Values.trainer.gracePeriodSeconds }}
   snapshotMemory: {{ .Values.trainer.snapshotMemory | quote }}
+  {{- with .Values.trainer.cache }}
+  cache:
+    hostPath: {{ .hostPath | quote }}
+    size: {{ if kindIs "string" .size }}{{ .size | quote }}{{ else }}{{ int64 .size }}{{ end }}
+  {{- end }}
 progress:
   url: {{ include "trainyard.progressUrl" . | quote }}
   port: 8080

@@ -16,7 +16,7 @@ from trainyard.api.documents import dump_yaml, load_yaml
 from trainyard.api.meta import ANNOTATION_SPEC_HASH
 from trainyard.api.run import RunFile, SnapshotRunFile
 from trainyard.cluster import objects
-from trainyard.cluster.objects import Bundle, PodSettings
+from trainyard.cluster.objects import Bundle, NodeFolder, PodSettings
 
 GOLDEN = Path(__file__).with_name("golden")
 PLAIN = PodSettings(image="registry/trainer:1")
@@ -24,6 +24,9 @@ GPU = PodSettings(
     image="registry/trainer:1",
     runtime_class_name="nvidia",
     tolerations=({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},),
+)
+CACHE = PodSettings(
+    image="registry/trainer:1", cache=NodeFolder("/var/lib/trainyard/cache", 200 << 30)
 )
 
 
@@ -49,8 +52,10 @@ def snapshot_run() -> SnapshotRunFile:
 BUNDLES: dict[str, Bundle] = {
     "training-cpu": objects.training_bundle(run(), "gpu-1", PLAIN),
     "training-gpu": objects.training_bundle(run(gpus=1), "gpu-1", GPU),
+    "training-cache": objects.training_bundle(run(), "gpu-1", CACHE),
     "snapshot": objects.snapshot_bundle(snapshot_run(), PLAIN),
 }
+TRAININGS = [name for name in BUNDLES if name.startswith("training")]
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -95,7 +100,10 @@ class TestEveryJob:
         assert context["allowPrivilegeEscalation"] is False
         assert context["readOnlyRootFilesystem"] is True
         assert context["capabilities"] == {"drop": ["ALL"]}
-        assert not [volume for volume in pod["volumes"] if "hostPath" in volume]
+        # But for the cache, which is off unless the settings have one.
+        assert [volume["name"] for volume in pod["volumes"] if "hostPath" in volume] == (
+            ["cache"] if name == "training-cache" else []
+        )
 
     def test_has_no_token_for_the_api_server_and_one_for_reports(self, name: str) -> None:
         pod = self.spec(name)["template"]["spec"]
@@ -129,7 +137,7 @@ class TestEveryJob:
         model.model_validate(load_yaml(text)).verify(file)
 
 
-@pytest.mark.parametrize("name", ["training-cpu", "training-gpu"])
+@pytest.mark.parametrize("name", TRAININGS)
 class TestTraining:
     def test_is_suspended_and_pinned_to_its_node_through_the_scheduler(self, name: str) -> None:
         spec = BUNDLES[name].job["spec"]
@@ -173,9 +181,10 @@ def test_spec_hash_is_the_same_for_the_same_and_changes_with_anything() -> None:
     others = [
         objects.training_bundle(run(), "gpu-2", PLAIN),
         objects.training_bundle(run(), "gpu-1", GPU),
+        objects.training_bundle(run(), "gpu-1", CACHE),
         objects.training_bundle(run(overrides={"hyperparameters": {"epochs": 1}}), "gpu-1", PLAIN),
     ]
-    assert len({base, *map(spec_hash, others)}) == 4
+    assert len({base, *map(spec_hash, others)}) == 5
 
 
 def test_config_map_of_the_first_attempt_stays_with_the_process_and_a_later_one_with_its_job() -> (
@@ -197,7 +206,20 @@ def test_only_what_trains_is_kept_until_its_end_is_on_record() -> None:
         for name, bundle in BUNDLES.items()
     }
     finalizers = ["trainyard.dev/evidence"]
-    assert kept == {"training-cpu": finalizers, "training-gpu": finalizers, "snapshot": None}
+    assert kept == {**dict.fromkeys(TRAININGS, finalizers), "snapshot": None}
+
+
+def test_only_a_training_sees_the_cache_whose_folder_must_be_there_before_it() -> None:
+    pod = BUNDLES["training-cache"].job["spec"]["template"]["spec"]
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "cache")
+    assert volume["hostPath"] == {"path": "/var/lib/trainyard/cache", "type": "Directory"}
+    (container,) = pod["containers"]
+    told = {item["name"]: item.get("value") for item in container["env"]}
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "cache")
+    assert told["TRAINYARD_NODE_CACHE"] == mount["mountPath"]
+    assert told["TRAINYARD_NODE_CACHE_BYTES"] == str(200 << 30)
+    snapshot = objects.snapshot_bundle(snapshot_run(), CACHE)
+    assert spec_hash(snapshot) == spec_hash(BUNDLES["snapshot"])
 
 
 @pytest.mark.parametrize("name", BUNDLES)

@@ -10,6 +10,7 @@ import yaml
 from rendering import CHART, NAMESPACE, REPOSITORY, RenderingRefused, kinds, one, render
 
 from trainyard.operator.settings import (
+    CacheSettings,
     LeaderElectionSettings,
     ProgressSettings,
     Settings,
@@ -51,6 +52,7 @@ def test_every_setting_can_be_set() -> None:
             service_account_name="trainer",
             grace_period_seconds=30,
             snapshot_memory="4Gi",
+            cache=CacheSettings(host_path="/srv/trainyard", size="200Gi"),
         ),
         progress=ProgressSettings(url="http://10.96.0.9:8080", max_body_bytes=2048),
         namespaces=("a", "b"),
@@ -77,6 +79,13 @@ def test_every_setting_can_be_set() -> None:
     for name in Settings.model_fields:
         if name != "health_port":
             assert getattr(wanted, name) != getattr(at_rest, name), f"{name} was not tried"
+
+
+@pytest.mark.parametrize("size", [200_000_000_000, "200G"])
+def test_size_of_the_cache_may_be_bytes(size: Any) -> None:
+    made = settings({"trainer": {"cache": {"hostPath": "/srv/trainyard", "size": size}}})
+    assert made.trainer.cache is not None
+    assert made.trainer.cache.size_bytes == 200_000_000_000
 
 
 def test_trainers_are_given_the_address_of_the_service_when_it_is_fixed() -> None:
@@ -278,6 +287,17 @@ def test_everything_with_a_namespace_is_where_it_belongs() -> None:
         pytest.param({"trainer": {"imagePullPolicy": "Maybe"}}, "imagePullPolicy", id="a policy"),
         pytest.param({"namespaces": ["Team A"]}, "/namespaces/0", id="no namespace's name"),
         pytest.param({"progress": {"url": "https://x/y"}}, "/progress/url", id="a URL with a path"),
+        pytest.param({"trainer": {"cache": {"hostPath": "/x"}}}, "size", id="a cache of no size"),
+        pytest.param(
+            {"trainer": {"cache": {"hostPath": "cache", "size": "1Gi"}}},
+            "/trainer/cache/hostPath",
+            id="a cache without an absolute path",
+        ),
+        pytest.param(
+            {"trainer": {"cache": {"hostPath": "/srv/x", "size": 0}}},
+            "/trainer/cache/size",
+            id="a cache of nothing",
+        ),
     ],
 )
 def test_values_that_cannot_work_are_refused_by_name(values: dict[str, Any], said: str) -> None:

@@ -41,6 +41,56 @@ def test_root_without_a_prefix_has_no_slash_at_its_end() -> None:
     assert parse_settings(text(store={"bucket": "models"})).store.root == "s3://models"
 
 
+def with_cache(**cache: Any) -> dict[str, Any]:
+    whole = {"hostPath": "/var/lib/trainyard/cache", "size": "200Gi", **cache}
+    return {"trainer": {"image": "x", "cache": whole}}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [("200Gi", 200 << 30), ("1.5Ti", 3 << 39), ("500G", 500 * 10**9), ("7k", 7000), (4096, 4096)],
+)
+def test_size_of_the_cache_is_a_quantity(size: Any, expected: int) -> None:
+    cache = pod_settings(parse_settings(text(**with_cache(size=size)))).cache
+    assert cache is not None
+    assert (cache.path, cache.size_bytes) == ("/var/lib/trainyard/cache", expected)
+
+
+@pytest.mark.parametrize("path", ["/data/cache", "/mnt/nvme0/trainyard", "/var/cache/trainyard"])
+def test_cache_is_a_folder_of_its_own(path: str) -> None:
+    cache = parse_settings(text(**with_cache(hostPath=path))).trainer.cache
+    assert cache is not None
+    assert cache.host_path == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/etc", "/etc/trainyard", "/var/lib", "/var/lib/kubelet", "/var/lib/kubelet/pods"),
+        *("/usr/local/cache", "/proc/1/root", "/dev/shm", "/home", "/tmp", "/mnt", "/root/x"),
+    ],
+)
+def test_cache_in_a_folder_of_the_system_is_refused(path: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text(**with_cache(hostPath=path)), "settings.yaml")
+    assert str(caught.value) == (
+        f"settings.yaml: trainer.cache.hostPath: {path!r} belongs to the system: name a folder of "
+        "its own, for example /var/lib/trainyard/cache"
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["cache", "", ".", "/srv/../etc", "/srv/./x", "/srv//x", "//etc/x", "/srv/x/", "/srv/x\n"],
+)
+def test_cache_without_a_plain_path_is_refused(path: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text(**with_cache(hostPath=path)), "settings.yaml")
+    assert str(caught.value).startswith(
+        f"settings.yaml: trainer.cache.hostPath: {path!r} is not the plain, absolute path"
+    )
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a field that does not exist": (
         {"treiner": {}},
@@ -89,6 +139,30 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a Lease's name that is none": (
         {"leaderElection": {"name": "Leader!"}},
         "settings.yaml: leaderElection.name: String should match pattern",
+    ),
+    "a cache without a size": (
+        {"trainer": {"image": "x", "cache": {"hostPath": "/srv/x"}}},
+        "settings.yaml: trainer.cache.size: Field required",
+    ),
+    "a cache of nothing": (
+        with_cache(size=0),
+        "settings.yaml: trainer.cache.size: '0' is no size above zero: write bytes",
+    ),
+    "a cache of a fraction of a byte": (
+        with_cache(size="900m"),
+        "settings.yaml: trainer.cache.size: '900m' is no size above zero: write bytes",
+    ),
+    "a cache of less than nothing": (
+        with_cache(size=-1),
+        "settings.yaml: trainer.cache.size: String should match pattern",
+    ),
+    "a cache of a size that is none": (
+        with_cache(size="plenty"),
+        "settings.yaml: trainer.cache.size: String should match pattern",
+    ),
+    "a cache of yes": (
+        with_cache(size=True),
+        "settings.yaml: trainer.cache.size: Input should be a valid string",
     ),
     "an unknown pull policy": (
         {"trainer": {"image": "x", "imagePullPolicy": "Sometimes"}},

@@ -23,7 +23,15 @@ from trainyard.api.meta import (
     Json,
 )
 from trainyard.api.model import TrainedModelSpec
-from trainyard.api.run import MOUNT_PATH, RUN_FILE, SNAPSHOT_FILE, RunFile, SnapshotRunFile
+from trainyard.api.run import (
+    CACHE_BYTES_ENV,
+    CACHE_ENV,
+    MOUNT_PATH,
+    RUN_FILE,
+    SNAPSHOT_FILE,
+    RunFile,
+    SnapshotRunFile,
+)
 from trainyard.api.template import Resources
 from trainyard.cluster import names, parse
 from trainyard.cluster.resources import LEASE, LOCK_NAMESPACE
@@ -31,10 +39,19 @@ from trainyard.decide.facts import NodeFacts
 
 TOKEN_FOLDER = "/var/run/trainyard"  # noqa: S105 -- a folder
 TOKEN_SECONDS = 3600
+CACHE_FOLDER = "/var/cache/trainyard"
 USER = 1000
 MANAGED_BY = {"app.kubernetes.io/managed-by": "trainyard"}
 
 _UNREACHABLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+@dataclass(frozen=True)
+class NodeFolder:
+    """A folder of a node, and what may lie in it."""
+
+    path: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,7 @@ class PodSettings:
     service_account_name: str = "default"
     grace_period_seconds: int = 120
     snapshot_memory: str = "2Gi"
+    cache: NodeFolder | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,8 @@ def training_bundle(run: RunFile, node: str, settings: PodSettings) -> Bundle:
         *({"key": key, "operator": "Exists", "effect": "NoExecute"} for key in _UNREACHABLE),
         *settings.tolerations,
     ]
+    if settings.cache is not None:
+        _mount_cache(pod, settings.cache)
     name = names.training_job(run.uid, run.attempt)
     return _bundle(
         name,
@@ -348,6 +368,18 @@ def _pod(settings: PodSettings, arguments: list[str], resources: Resources) -> J
     if resources.gpus and settings.runtime_class_name:
         pod["runtimeClassName"] = settings.runtime_class_name
     return pod
+
+
+def _mount_cache(pod: Json, cache: NodeFolder) -> None:
+    (container,) = pod["containers"]
+    container["env"] += [
+        {"name": CACHE_ENV, "value": CACHE_FOLDER},
+        {"name": CACHE_BYTES_ENV, "value": str(cache.size_bytes)},
+    ]
+    container["volumeMounts"].append({"name": "cache", "mountPath": CACHE_FOLDER})
+    # It must be there: one that a kubelet makes belongs to root, and nothing could be kept in it.
+    host_path = {"path": cache.path, "type": "Directory"}
+    pod["volumes"].append({"name": "cache", "hostPath": host_path})
 
 
 def _secret_env(key: str, *, optional: bool = False) -> Json:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from trainyard.api._base import StrictModel
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.run import StoreLocation
+from trainyard.api.template import QUANTITY
 
 SETTINGS_ENV = "TRAINYARD_SETTINGS"
 DEFAULT_PATH = Path("/etc/trainyard/settings.yaml")
@@ -45,6 +47,81 @@ class StoreSettings(StoreLocation):
         return StoreLocation(endpoint_url=self.endpoint_url, region=self.region)
 
 
+# What an operating system or a kubelet lives in, with everything below it.
+_SYSTEM_FOLDERS = tuple(
+    PurePosixPath(path)
+    for path in (
+        *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/root"),
+        *("/run", "/sbin", "/sys", "/usr", "/var/lib/containerd", "/var/lib/containers"),
+        *("/var/lib/dpkg", "/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet"),
+        *("/var/lib/rancher", "/var/lib/rpm", "/var/lib/systemd", "/var/log", "/var/run"),
+    )
+)
+# What holds the folders of many: one below it is meant.
+_SHARED_FOLDERS = frozenset(
+    PurePosixPath(path)
+    for path in (
+        *("/", "/data", "/home", "/media", "/mnt", "/opt", "/srv", "/tmp", "/var"),  # noqa: S108
+        *("/var/cache", "/var/lib", "/var/local", "/var/opt", "/var/spool", "/var/tmp"),  # noqa: S108
+    )
+)
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
+    f"{prefix}i": 1 << (10 * power) for power, prefix in enumerate("KMGT", start=1)
+}
+
+
+class CacheSettings(StrictModel):
+    """A folder of each node in which trainings keep what they fetched, for those after them.
+
+    Everything in it is a file of some snapshot; no credential is. It is one folder for all
+    namespaces: who knows the SHA-256 of a shard can have it from there.
+    """
+
+    host_path: Annotated[str, StringConstraints(max_length=4096)]
+    """Folder on every node; an administrator makes it, writable for user 1000."""
+    size: Annotated[str, StringConstraints(max_length=32, pattern=QUANTITY)]
+    """What it may hold, for example 200Gi; the least recently used files go first."""
+
+    @field_validator("host_path")
+    @classmethod
+    def _is_a_folder_of_its_own(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        plain = str(path) == value and not value.startswith("//") and ".." not in path.parts
+        if not (plain and path.is_absolute() and value.isprintable()):
+            raise ValueError(
+                f"{value!r} is not the plain, absolute path of a folder: write for example "
+                "/var/lib/trainyard/cache, without '..', '.' or a slash at its end"
+            )
+        if path in _SHARED_FOLDERS or any(path.is_relative_to(one) for one in _SYSTEM_FOLDERS):
+            raise ValueError(
+                f"{value!r} belongs to the system: name a folder of its own, for example "
+                "/var/lib/trainyard/cache"
+            )
+        return value
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _bytes_are_a_quantity(cls, value: object) -> object:
+        return str(value) if type(value) is int else value
+
+    @field_validator("size")
+    @classmethod
+    def _holds_something(cls, value: str) -> str:
+        if value.endswith("m") or _bytes(value) < 1:
+            raise ValueError(f"{value!r} is no size above zero: write bytes, or for example 200Gi")
+        return value
+
+    @property
+    def size_bytes(self) -> int:
+        """`size` in bytes."""
+        return _bytes(self.size)
+
+
+def _bytes(quantity: str) -> int:
+    number = quantity.rstrip("kKMGTi")
+    return int(Decimal(number) * _UNITS[quantity[len(number) :]])
+
+
 class TrainerSettings(StrictModel):
     """How trainer pods are made."""
 
@@ -65,6 +142,8 @@ class TrainerSettings(StrictModel):
     """Time between SIGTERM and SIGKILL."""
     snapshot_memory: str = "2Gi"
     """Memory of a snapshot pod."""
+    cache: CacheSettings | None = None
+    """Folder of each node that trainings share; None: each fetches all of its data."""
 
 
 class ProgressSettings(StrictModel):

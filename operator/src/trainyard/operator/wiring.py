@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.cluster.objects import PodSettings
+from trainyard.cluster.objects import NodeFolder, PodSettings
 from trainyard.decide.facts import DecisionSettings
 from trainyard.operator.settings import Settings
 
@@ -19,6 +19,9 @@ def pod_settings(settings: Settings) -> PodSettings:
         service_account_name=trainer.service_account_name,
         grace_period_seconds=trainer.grace_period_seconds,
         snapshot_memory=trainer.snapshot_memory,
+        cache=None
+        if trainer.cache is None
+        else NodeFolder(trainer.cache.host_path, trainer.cache.size_bytes),
     )
 
 
