@@ -6,6 +6,7 @@ from trainyard.api.dataset import DataFormat, Selection
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.formats.base import Annotations, Format
+from trainyard.datasets.formats.coco import Coco
 from trainyard.datasets.formats.folders import Folders
 from trainyard.datasets.formats.voc import Voc
 from trainyard.datasets.formats.yolo import Yolo
@@ -40,6 +41,8 @@ def open_format(
             return Folders(selection, files)
         case DataFormat.YOLO:
             return Yolo(selection, files)
+        case DataFormat.COCO:
+            return Coco(selection, files)
         case DataFormat.VOC:
             return Voc(selection, files)
         case _:
