@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.reading import download_samples, read_snapshot
 from trainyard.datasets.samples import Sample, read_samples
-from trainyard.datasets.shards import ShardWriter
 from trainyard.datasets.snapshot import MadeSnapshot, make_snapshot
 from trainyard.stores import BucketNotFound, ObjectInfo, Store, join, parent
 
@@ -22,7 +22,11 @@ def selection(prefix: str, kind: str = "folders", **options: Any) -> dict[str, A
 
 
 def snapshot(
-    store: Store, prefix: str, *selections: dict[str, Any], group_by: str | None = None
+    store: Any,
+    prefix: str,
+    *selections: dict[str, Any],
+    group_by: str | None = None,
+    **options: Any,
 ) -> MadeSnapshot:
     run = SnapshotRunFile.model_validate(
         {
@@ -34,7 +38,7 @@ def snapshot(
             "output": f"s3://{BUCKET}/{prefix}-out",
         }
     )
-    return make_snapshot(store, run, lambda *_: None)
+    return make_snapshot(store, run, lambda *_: None, **options)
 
 
 def read(
@@ -89,15 +93,14 @@ def test_the_same_data_gives_the_same_snapshot_again(store: Store, prefix: str) 
 
 
 def test_the_digest_depends_on_images_and_labels_and_not_on_the_packing(
-    store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, prefix: str
 ) -> None:
     files = {f"a/{n}.png": image_bytes(n) for n in range(6)}
     put(store, f"{prefix}/one", files)
     put(store, f"{prefix}/two/deep", {name.replace("a/", "a/x"): v for name, v in files.items()})
     put(store, f"{prefix}/other", {name.replace("a/", "b/"): v for name, v in files.items()})
     one = snapshot(store, f"{prefix}/1", selection(f"{prefix}/one"))
-    monkeypatch.setattr(ShardWriter.__init__, "__defaults__", (20_000,))
-    two = snapshot(store, f"{prefix}/2", selection(f"{prefix}/two/deep"))
+    two = snapshot(store, f"{prefix}/2", selection(f"{prefix}/two/deep"), shard_limit=20_000)
     other = snapshot(store, f"{prefix}/3", selection(f"{prefix}/other"))
     first, second = read_snapshot(store, one.location), read_snapshot(store, two.location)
     assert first.digest == second.digest
@@ -275,5 +278,5 @@ def test_snapshot_json_reads_as_documented(store: Store, prefix: str) -> None:
     words = snapshot(store, prefix, selection(prefix))
     document = json.loads(store.read_bytes(join(words.location, "snapshot.json")))
     assert document["kind"] == "SnapshotManifest"
-    assert document["manifest"]["name"] == "manifest.parquet"
+    assert re.fullmatch(r"manifest-[0-9a-f]{16}\.parquet", document["manifest"]["name"])
     assert document["shards"][0]["name"].startswith("shards/")

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from trainyard.api.documents import DocumentError
 from trainyard.api.report import ExitCode, LastWords
-from trainyard.datasets.errors import BadData
+from trainyard.datasets.errors import BadData, DiskFull
 from trainyard.stores import StoreError
 
 
@@ -88,6 +88,8 @@ def explain(error: BaseException) -> tuple[ExitCode, LastWords]:
         )
     if isinstance(error, DocumentError):
         return ExitCode.BAD_CONFIG, LastWords(reason="InvalidRunFile", message=_one_line(error))
+    if isinstance(error, DiskFull):
+        return ExitCode.INTERNAL_ERROR, LastWords(reason="TrainerError", message=_one_line(error))
     if type(error).__name__ == "OutOfMemoryError":
         return ExitCode.GPU_OUT_OF_MEMORY, LastWords(
             reason="GPUOutOfMemory",

@@ -101,7 +101,8 @@ class CheckpointManifest(StrictModel):
 class SnapshotManifest(StrictModel):
     """snapshot.json of a snapshot: written last.
 
-    Beside it lies `manifest.parquet`, one row a sample, sorted by digest:
+    Beside it lies the file `manifest` (`manifest-<16 digits of its SHA-256>.parquet`), one row a
+    sample, sorted by digest:
 
     ======== ======================= ====================================================
     column   type                    meaning
@@ -114,6 +115,8 @@ class SnapshotManifest(StrictModel):
     shard    int32                   index into `shards`
     offset   int64                   of the image's bytes in the shard, in bytes
     size     int64                   of the image's bytes
+    look     fixed_size_binary[32],  difference hash of 16 x 16 places of the upright image in
+             nullable                grey: few bits differ between images that look alike
     labels   list<struct>            attribute, value, geometry (`image`, `box`, `polygon`),
                                      points list<float64>: box x_min y_min x_max y_max, or
                                      polygon x y x y ..., all 0..1 of width and height
@@ -133,7 +136,7 @@ class SnapshotManifest(StrictModel):
     size_bytes: Annotated[int, Field(ge=0)]
     refused: tuple[RefusedCount, ...] = ()
     manifest: StoredFile
-    """manifest.parquet."""
+    """The samples, as a Parquet file."""
     shards: tuple[StoredFile, ...]
     """Names relative to the folder above the snapshot's."""
     created_at: datetime

@@ -7,3 +7,7 @@ class BadData(Exception):
     """Images or labels that cannot be used. The text is one sentence."""
 
     reason = "BadData"
+
+
+class DiskFull(Exception):
+    """No room on this machine's disk for what is being made. The text is one sentence."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 
 from trainyard.datasets.scratch import Scratch
@@ -53,6 +55,15 @@ class Listing:
             "SELECT uri, name, size, version FROM files WHERE name = ?", (name,)
         ).fetchone()
         return None if row is None else ObjectInfo(*row)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all names, sizes and versions."""
+        digest = hashlib.sha256()
+        for entry in self:
+            line = json.dumps([entry.name, entry.size, entry.version], ensure_ascii=False)
+            digest.update(line.encode() + b"\n")
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Remove it from this machine's disk."""

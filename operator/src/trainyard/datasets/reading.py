@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainyard.api.manifest import SAMPLES_NAME, SNAPSHOT_NAME, SnapshotManifest
+from trainyard.api.manifest import SNAPSHOT_NAME, SnapshotManifest
 from trainyard.stores.base import Store, join
 from trainyard.stores.errors import StoreError
 
@@ -32,5 +32,5 @@ def read_snapshot(store: Store, uri: str) -> SnapshotManifest:
 def download_samples(store: Store, uri: str, path: Path) -> SnapshotManifest:
     """Fetch and verify a snapshot's manifest.parquet to `path`; returns the description."""
     snapshot = read_snapshot(store, uri)
-    store.download(join(uri, SAMPLES_NAME), path, snapshot.manifest.sha256)
+    store.download(join(uri, snapshot.manifest.name), path, snapshot.manifest.sha256)
     return snapshot

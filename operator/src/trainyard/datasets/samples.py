@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,9 @@ SCHEMA = pa.schema(
 )
 """Columns as documented at `trainyard.api.manifest.SnapshotManifest`."""
 
+# A row group is made in memory: of images with many polygons it has fewer rows.
 _ROWS_A_GROUP = 65536
+_NUMBERS_A_GROUP = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,19 @@ class Sample:
     look: bytes | None = None
 
 
-def write_samples(samples: Sequence[Sample], path: Path) -> None:
-    """Write the samples, which must be sorted by digest."""
+def write_samples(samples: Iterable[Sample], path: Path) -> None:
+    """Write the samples, which must come sorted by digest; they are read once, as a stream."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for start in range(0, len(samples), _ROWS_A_GROUP):
-            rows = [_row(sample) for sample in samples[start : start + _ROWS_A_GROUP]]
+        rows: list[dict[str, object]] = []
+        numbers = 0
+        for sample in samples:
+            rows.append(_row(sample))
+            # A label's words weigh about as much as the corners of a box.
+            numbers += sum(4 + len(label.points) for label in sample.labels)
+            if len(rows) == _ROWS_A_GROUP or numbers >= _NUMBERS_A_GROUP:
+                writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+                rows, numbers = [], 0
+        if rows:
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
@@ -82,24 +92,58 @@ def read_samples(path: Path) -> Iterator[Sample]:
                 yield Sample(labels=labels, **row)
 
 
-def digest_of(samples: Sequence[Sample]) -> str:
-    """SHA-256 over images, groups and labels, sorted by image digest.
+class Tally:
+    """What a snapshot says about its samples, found out while they pass by.
 
-    Names, sizes and the packing have no part in it: the same labelled images give the same
-    digest wherever they were read from.
+    The samples must come sorted by digest.
     """
-    digest = hashlib.sha256()
-    for sample in samples:
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.annotations = 0
+        self.size_bytes = 0
+        self._digest = hashlib.sha256()
+        self._classes: Counter[tuple[str, str]] = Counter()
+
+    def over(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The same samples, counted one by one as they are taken."""
+        for sample in samples:
+            self.add(sample)
+            yield sample
+
+    def add(self, sample: Sample) -> None:
+        """Count one."""
+        self.samples += 1
+        self.annotations += len(sample.labels)
+        self.size_bytes += sample.size
+        self._classes.update((label.attribute, label.value) for label in sample.labels)
         labels = [[x.attribute, x.value, x.geometry, list(x.points)] for x in sample.labels]
         line = [sample.digest.hex(), sample.group, labels]
-        digest.update(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-    return digest.hexdigest()
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        self._digest.update(text.encode() + b"\n")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over images, groups and labels.
+
+        Names, sizes and the packing have no part in it: the same labelled images give the same
+        digest wherever they were read from.
+        """
+        return self._digest.hexdigest()
+
+    @property
+    def classes(self) -> list[tuple[str, str, int]]:
+        """(attribute, value, number of annotations), sorted."""
+        counts = sorted(self._classes.items())
+        return [(attribute, value, count) for (attribute, value), count in counts]
 
 
-def count_classes(samples: Sequence[Sample]) -> list[tuple[str, str, int]]:
-    """(attribute, value, number of annotations), sorted."""
-    counts = Counter((label.attribute, label.value) for s in samples for label in s.labels)
-    return [(attribute, value, count) for (attribute, value), count in sorted(counts.items())]
+def digest_of(samples: Iterable[Sample]) -> str:
+    """`Tally.digest` of samples that come sorted by digest."""
+    tally = Tally()
+    for sample in samples:
+        tally.add(sample)
+    return tally.digest
 
 
 def _row(sample: Sample) -> dict[str, object]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_CACHE_KIB = 32 << 10
+from trainyard.datasets.errors import DiskFull
+
+_CACHE_KIB = 16 << 10
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Scratch:
@@ -47,3 +53,25 @@ class Scratch:
         """Remove it."""
         self.database.close()
         self._folder.cleanup()
+
+
+@contextmanager
+def full_disk_explained() -> Iterator[None]:
+    """Say in a sentence that the disk is full, whoever found out.
+
+    Raises
+    ------
+    DiskFull
+        If that is what went wrong.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        full = getattr(error, "errno", None) in _FULL
+        if not full and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+            raise
+        raise DiskFull(
+            f"the disk under {tempfile.gettempdir()} is full: a snapshot needs room there for its "
+            "tables (about 500 bytes a file), one shard and its manifest; give the node more "
+            "ephemeral storage"
+        ) from error

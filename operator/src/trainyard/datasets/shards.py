@@ -39,10 +39,14 @@ class ShardWriter:
         self._tar: tarfile.TarFile | None = None
         self.finished: list[StoredFile] = []
 
+    def full_with(self, size: int) -> bool:
+        """Whether an image of `size` bytes has no room in the open shard."""
+        if self._tar is None:
+            return False
+        return self._tar.offset + _padded(size) + _TRAILER > self._limit
+
     def add(self, data: bytes, name: str) -> tuple[int, int]:
         """Pack one image; returns the index of its shard and its offset there, in bytes."""
-        if self._tar is not None and self._tar.offset + _padded(len(data)) + _TRAILER > self._limit:
-            self.finish()
         if self._tar is None:
             self._tar = tarfile.TarFile(self._path, "w", format=tarfile.USTAR_FORMAT)
         # Only what the content itself says: no times, no owners.
@@ -51,12 +55,14 @@ class ShardWriter:
         header.mode = 0o644
         offset = self._tar.offset + _BLOCK
         self._tar.addfile(header, io.BytesIO(data))
+        # It would keep every header until the end.
+        self._tar.getmembers().clear()
         return len(self.finished), offset
 
-    def finish(self) -> None:
-        """Finish the open shard and put it into the store, unless it is there."""
+    def finish(self) -> StoredFile | None:
+        """Finish the open shard and put it into the store, unless it is there; None if none is."""
         if self._tar is None:
-            return
+            return None
         self._tar.close()
         self._tar = None
         with self._path.open("rb") as file:
@@ -69,6 +75,7 @@ class ShardWriter:
             self._store.upload(self._path, uri)
         self.finished.append(stored)
         self._path.unlink()
+        return stored
 
     def close(self) -> None:
         """Remove what is left on this machine; an unfinished shard is dropped."""

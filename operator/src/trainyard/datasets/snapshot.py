@@ -5,36 +5,34 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trainyard.api.dataset import ClassCount, Selection
-from trainyard.api.manifest import SAMPLES_NAME, SNAPSHOT_NAME, SnapshotManifest
+from trainyard.api.dataset import ClassCount
+from trainyard.api.manifest import SAMPLES_NAME, SNAPSHOT_NAME, SnapshotManifest, StoredFile
 from trainyard.api.report import Stage
 from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.errors import BadData
-from trainyard.datasets.images import ImageFacts
-from trainyard.datasets.labels import Label
+from trainyard.datasets.packing import READ_PERCENT, Packer, Say
+from trainyard.datasets.parts import Parts, parts_key
 from trainyard.datasets.refusals import HARMLESS, Refusals
-from trainyard.datasets.samples import Sample, count_classes, digest_of, write_samples
-from trainyard.datasets.shards import ShardWriter
-from trainyard.datasets.source import LeftOut, LoadedImage, Source
-from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, join
+from trainyard.datasets.samples import Tally, write_samples
+from trainyard.datasets.scratch import full_disk_explained
+from trainyard.datasets.shards import SHARD_LIMIT, ShardWriter
+from trainyard.datasets.source import Source
+from trainyard.datasets.union import Union
+from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
 
 REFUSED_LIMIT = 0.05
 """Largest fraction of images that may be refused; more means that the source is not what its
 owner thinks it is."""
 
-# Reading is nearly all of the work.
-_READ_PERCENT = 95.0
+CLASSES_LIMIT = 5000
+"""Most classes of a snapshot: a Dataset's status lists them."""
 
 _log = logging.getLogger("trainyard")
-
-Say = Callable[[Stage, float, str], None]
-"""Told the stage, how far everything is (0..100), and what is being done."""
 
 
 @dataclass(frozen=True)
@@ -56,31 +54,22 @@ class MadeSnapshot:
     samples: int
 
 
-@dataclass
-class _Distinct:
-    """An image, however many copies of it there are.
-
-    `by_attribute` unites the labels that its copies carry; an attribute with no labels says that
-    somebody looked and found nothing.
-    """
-
-    name: str
-    facts: ImageFacts
-    shard: int
-    offset: int
-    size: int
-    by_attribute: dict[str, tuple[Label, ...]]
-    group: str | None
-    copies: list[str] = field(default_factory=list)
-    conflict: bool = False
-
-
-def make_snapshot(store: Store, run: SnapshotRunFile, say: Say) -> MadeSnapshot:
+def make_snapshot(
+    store: Store, run: SnapshotRunFile, say: Say, *, shard_limit: int = SHARD_LIMIT
+) -> MadeSnapshot:
     """Read all selections and write the snapshot; returns where it is.
 
-    Identical images are stored once. Copies whose labels agree, or are about different
-    attributes, are united; copies that disagree about one attribute are all left out and counted
-    as `ConflictingLabels`.
+    Identical images are stored once, see `Union`. What was done before the Job was killed is not
+    done again, see `Parts`; the snapshot is the same as of an undisturbed one.
+
+    Parameters
+    ----------
+    store, run
+        Where everything lies, and what to do.
+    say
+        Told about the progress.
+    shard_limit
+        Bytes at which a shard is closed.
 
     Raises
     ------
@@ -88,89 +77,49 @@ def make_snapshot(store: Store, run: SnapshotRunFile, say: Say) -> MadeSnapshot:
         If labels or too many images cannot be used, or the source changes while it is read.
     StoreError
         If the store does not answer or refuses.
+    DiskFull
+        If this machine's disk is too small.
     """
-    refused = Refusals()
-    images: dict[bytes, _Distinct] = {}
-    with closing(ShardWriter(store, run.output)) as shards:
+    with full_disk_explained(), ExitStack() as stack:
+        sources = []
         for index, selection in enumerate(run.selections):
-            start = _READ_PERCENT * index / len(run.selections)
-            width = _READ_PERCENT / len(run.selections)
-            _read(store, run, selection, images, refused, shards, say, (start, width))
-        shards.finish()
-        samples = _samples(images, refused)
-        check_refused(len(samples), refused)
-        say(Stage.WRITE, _READ_PERCENT, f"writing {len(samples)} samples")
-        return _publish(store, run.output, samples, refused, shards)
-
-
-def _read(
-    store: Store,
-    run: SnapshotRunFile,
-    selection: Selection,
-    images: dict[bytes, _Distinct],
-    refused: Refusals,
-    shards: ShardWriter,
-    say: Say,
-    share: tuple[float, float],
-) -> None:
-    """Add a selection's images; `share` is where its part of the progress starts, and its width."""
-    with closing(Source(store, selection, group_by=run.group_by)) as source:
-        refused.add_all(source.refused)
-        total = len(source)
-        for done, image in enumerate(source.images(), start=1):
-            if isinstance(image, LeftOut):
-                refused.add(image.reason, image.name)
-            else:
-                _merge(images, image, selection.attribute, shards)
-            percent = share[0] + share[1] * done / total
-            say(Stage.READ, percent, f"read {done} of {total} images of {source.uri}")
-
-
-def _merge(
-    images: dict[bytes, _Distinct], image: LoadedImage, attribute: str, shards: ShardWriter
-) -> None:
-    known, labels = images.get(image.digest), image.annotations.labels
-    if known is None:
-        shard, offset = shards.add(image.data, f"{image.digest.hex()}.{image.facts.extension}")
-        images[image.digest] = _Distinct(
-            image.name,
-            image.facts,
-            shard,
-            offset,
-            len(image.data),
-            {attribute: labels},
-            image.group,
+            say(Stage.READ, 0, f"listing the files of selection {index}")
+            source = Source(store, selection, group_by=run.group_by)
+            sources.append(stack.enter_context(closing(source)))
+        key = parts_key(run, [source.listing_digest for source in sources])
+        parts = stack.enter_context(closing(Parts(store, run.output, key)))
+        shards = stack.enter_context(closing(ShardWriter(store, run.output, shard_limit)))
+        union = stack.enter_context(closing(Union()))
+        refused = Refusals()
+        for source in sources:
+            refused.add_all(source.refused)
+        packer = Packer(
+            sources,
+            run.selections,
+            parts=parts,
+            shards=shards,
+            union=union,
+            refused=refused,
+            say=say,
         )
-        return
-    known.copies.append(image.name)
-    if known.by_attribute.setdefault(attribute, labels) != labels:
-        known.conflict = True
+        try:
+            if resumed := packer.resume():
+                _log.info("going on after %d images that an earlier attempt packed", resumed)
+            packer.read()
+            say(Stage.WRITE, READ_PERCENT, "writing the manifest")
+            made = _publish(store, run.output, union, refused, shards.finished)
+        except BadData:
+            # The same data would end the same way: nobody goes on from here.
+            _clear(parts)
+            raise
+        _clear(parts)
+        return made
 
 
-def _samples(images: dict[bytes, _Distinct], refused: Refusals) -> list[Sample]:
-    """Rows sorted by digest, without the images whose copies disagree."""
-    samples = []
-    for digest, image in sorted(images.items()):
-        if image.conflict:
-            for name in (image.name, *image.copies):
-                refused.add("ConflictingLabels", name)
-            continue
-        labels = sorted(label for found in image.by_attribute.values() for label in found)
-        samples.append(
-            Sample(
-                digest=digest,
-                name=image.name,
-                width=image.facts.width,
-                height=image.facts.height,
-                shard=image.shard,
-                offset=image.offset,
-                size=image.size,
-                look=image.facts.look,
-                labels=tuple(labels),
-                group=image.group,
-            )
-        )
-    return samples
+def _clear(parts: Parts) -> None:
+    # Parts that stay take little room and hurt nobody.
+    with suppress(StoreError):
+        parts.remove()
 
 
 def check_refused(samples: int, refused: Refusals) -> None:
@@ -192,40 +141,61 @@ def check_refused(samples: int, refused: Refusals) -> None:
     )
 
 
-def _publish(
-    store: Store, output: str, samples: list[Sample], refused: Refusals, shards: ShardWriter
-) -> MadeSnapshot:
-    """Write manifest.parquet, then snapshot.json, unless this very snapshot is there already."""
-    digest = digest_of(samples)
-    folder = join(output, digest)
-    place = join(folder, SNAPSHOT_NAME)
-    try:
-        document = store.read_bytes(place)
-        _log.info("the same snapshot is there already")
-    except ObjectNotFound:
-        with tempfile.TemporaryDirectory(prefix="trainyard-samples-") as local:
-            path = Path(local) / SAMPLES_NAME
-            write_samples(samples, path)
-            stored = store.upload(path, join(folder, SAMPLES_NAME))
-        snapshot = SnapshotManifest(
-            digest=digest,
-            samples=len(samples),
-            annotations=sum(len(sample.labels) for sample in samples),
-            classes=tuple(
-                ClassCount(attribute=attribute, value=value, count=count)
-                for attribute, value, count in count_classes(samples)
-            ),
-            size_bytes=sum(sample.size for sample in samples),
-            refused=refused.counts(),
-            manifest=stored,
-            shards=tuple(shards.finished),
-            created_at=datetime.now(UTC),
+def _check_classes(count: int) -> None:
+    if count > CLASSES_LIMIT:
+        raise BadData(
+            f"the labels have {count} classes, more than the {CLASSES_LIMIT} allowed: check that "
+            "the attribute is a class and no free text"
         )
-        document = snapshot.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode()
+
+
+def _publish(
+    store: Store, output: str, union: Union, refused: Refusals, shards: list[StoredFile]
+) -> MadeSnapshot:
+    """Write the samples, then snapshot.json, unless this very snapshot is there already."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="trainyard-samples-") as local:
+        path = Path(local) / SAMPLES_NAME
+        write_samples(tally.over(union.samples(refused)), path)
+        check_refused(tally.samples, refused)
+        _check_classes(len(tally.classes))
+        folder = join(output, tally.digest)
+        place = join(folder, SNAPSHOT_NAME)
         try:
-            store.write_bytes(place, document, if_absent=True)
-        except PreconditionFailed:
-            # Another job made the same snapshot meanwhile; theirs counts.
             document = store.read_bytes(place)
-    _log.info("snapshot %s: %d images in %s", digest[:12], len(samples), folder)
-    return MadeSnapshot(folder, hashlib.sha256(document).hexdigest(), len(samples))
+            _log.info("the same snapshot is there already")
+        except ObjectNotFound:
+            stored = _upload_samples(store, folder, path)
+            snapshot = SnapshotManifest(
+                digest=tally.digest,
+                samples=tally.samples,
+                annotations=tally.annotations,
+                classes=tuple(
+                    ClassCount(attribute=attribute, value=value, count=count)
+                    for attribute, value, count in tally.classes
+                ),
+                size_bytes=tally.size_bytes,
+                refused=refused.counts(),
+                manifest=stored,
+                shards=tuple(shards),
+                created_at=datetime.now(UTC),
+            )
+            document = snapshot.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode()
+            try:
+                store.write_bytes(place, document, if_absent=True)
+            except PreconditionFailed:
+                # Another job made the same snapshot meanwhile; theirs counts.
+                document = store.read_bytes(place)
+    _log.info("snapshot %s: %d images in %s", tally.digest[:12], tally.samples, folder)
+    return MadeSnapshot(folder, hashlib.sha256(document).hexdigest(), tally.samples)
+
+
+def _upload_samples(store: Store, folder: str, path: Path) -> StoredFile:
+    """Store manifest.parquet under a name of its content.
+
+    Two jobs may make the same snapshot at once from files with other names, packed otherwise:
+    neither may replace what the other's snapshot.json is about.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return store.upload(path, join(folder, f"{path.stem}-{digest[:16]}{path.suffix}"))

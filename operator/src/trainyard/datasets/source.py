@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.datasets.errors import BadData
@@ -24,8 +24,10 @@ from trainyard.datasets.sampling import Distinct, Shuffled
 from trainyard.stores import ObjectInfo, Store, join
 
 _READERS = 16
-# At most so many images are in memory ahead of the one that is being packed.
+# At most so many images, and about so many bytes of them, are in memory ahead of the one that is
+# being packed.
 _AHEAD = 64
+_BYTES_AHEAD = 256 << 20
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -128,6 +130,9 @@ class Source:
         self._grouping = Grouping(selection, group_by)
         self._files = SourceFiles(store, self.uri)
         self._format = open_format(selection, self._files, group_by=self._grouping.column)
+        # What went before, for one that goes on.
+        self._done, self._nothing_taken = 0, True
+        self._taken = Distinct() if self._rule.limit else None
         if not len(self._format):
             raise BadData(
                 nothing_found(self.uri, self._files.listing, self._format, selection.format.value)
@@ -141,6 +146,26 @@ class Source:
     def refused(self) -> Refusals:
         """Files that are no samples."""
         return self._format.refused
+
+    @property
+    def listing_digest(self) -> str:
+        """Digest of what was listed: another one if a file came, went or changed."""
+        return self._files.listing.digest
+
+    def went_before(self, *, digest: bytes | None = None, reason: str | None = None) -> None:
+        """Go on after an image that `images` gave earlier; told of each of them, in order.
+
+        Parameters
+        ----------
+        digest
+            Of a loaded image.
+        reason
+            Of one that was left out.
+        """
+        self._done += 1
+        self._nothing_taken &= reason == "Filtered"
+        if digest is not None and self._taken is not None:
+            self._taken.add(digest)
 
     def matches(self) -> Iterator[Match | LeftOut]:
         """All images in the order of their names, with the filter's word on each but for `limit`.
@@ -157,6 +182,8 @@ class Source:
     def images(self) -> Iterator[LoadedImage | LeftOut]:
         """All images, each once: in the order of their names, or with `limit` in a random one.
 
+        To be called once; after `went_before`, it gives the rest.
+
         That order depends on nothing but seed and names. What a filter leaves out is `Filtered`,
         and is not read.
 
@@ -166,38 +193,37 @@ class Source:
             If a label cannot be used, a file changed since it was listed, or the filter leaves
             nothing.
         """
-        nothing_else = True
-        for image in self._limited() if self._rule.limit else self._all():
-            nothing_else &= isinstance(image, LeftOut) and image.reason == "Filtered"
+        for image in self._limited(self._taken) if self._taken is not None else self._all():
+            self._nothing_taken &= isinstance(image, LeftOut) and image.reason == "Filtered"
             yield image
-        if nothing_else:
+        if self._nothing_taken:
             raise BadData(
                 f"the filter ({describe(self._rule)}) takes none of the {len(self)} images under "
                 f"{self.uri}: correct it, or remove the selection"
             )
 
     def close(self) -> None:
-        """Forget what lies on this machine's disk."""
+        """Forget what lies on this machine's disk; it may be closed again."""
+        if self._taken is not None:
+            self._taken.close()
         self._format.close()
         self._files.close()
 
     def _all(self) -> Iterator[LoadedImage | LeftOut]:
-        return in_order(self._guarded(self._load), self._format.images())
+        images = islice(self._format.images(), self._done, None)
+        return in_order(self._guarded(self._load), images, size=_size)
 
-    def _limited(self) -> Iterator[LoadedImage | LeftOut]:
+    def _limited(self, taken: Distinct) -> Iterator[LoadedImage | LeftOut]:
         """Images in a random order, until as many distinct ones were found as are wanted.
 
         An image that cannot be used is thereby replaced by the next. What was read ahead behind
         the last one taken is not looked at: not even a bad label there counts.
         """
         limit = self._rule.limit or 0
-        with (
-            closing(Shuffled(self._format.images(), self._rule.seed)) as shuffled,
-            closing(Distinct()) as taken,
-        ):
-            done = 0
-            ahead = min(limit, _AHEAD)
-            with closing(in_order(self._guarded(self._load), shuffled.after(0), ahead)) as images:
+        done, ahead = self._done, min(limit, _AHEAD)
+        with closing(Shuffled(self._format.images(), self._rule.seed)) as shuffled:
+            wanted = shuffled.after(done) if len(taken) < limit else ()
+            with closing(in_order(self._guarded(self._load), wanted, ahead, _size)) as images:
                 for image in images:
                     done += 1
                     if isinstance(image, LoadedImage):
@@ -266,20 +292,48 @@ def source_uri(selection: Selection) -> str:
 
 
 def in_order(
-    work: Callable[[T], R], items: Iterable[T], ahead: int = _AHEAD
+    work: Callable[[T], R],
+    items: Iterable[T],
+    ahead: int = _AHEAD,
+    size: Callable[[T], int] = lambda _: 0,
 ) -> Generator[R, None, None]:
-    """Results of `work` in the order of `items`, computed by threads, at most `ahead` before use.
+    """Results of `work` in the order of `items`, computed by threads, a bounded number before use.
 
     Closing it ends the threads.
+
+    Parameters
+    ----------
+    work, items
+        Is called once for each of the items.
+    ahead
+        At most so many results wait.
+    size
+        Bytes that an item's result takes: few large ones wait, whatever `ahead` says.
     """
     remaining = iter(items)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-        pending: deque[Future[R]] = deque()
+        pending: deque[tuple[Future[R], int]] = deque()
+        held = 0
         try:
-            pending.extend(pool.submit(work, item) for item in islice(remaining, ahead))
-            while pending:
-                result = pending.popleft().result()
-                pending.extend(pool.submit(work, item) for item in islice(remaining, 1))
+            upcoming = next(remaining, _END)
+            while pending or upcoming is not _END:
+                while upcoming is not _END and len(pending) < ahead:
+                    item = cast("T", upcoming)
+                    if pending and held + size(item) > _BYTES_AHEAD:
+                        break
+                    pending.append((pool.submit(work, item), size(item)))
+                    held += size(item)
+                    upcoming = next(remaining, _END)
+                future, bytes_ = pending.popleft()
+                result = future.result()
+                held -= bytes_
                 yield result
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+_END = object()
+
+
+def _size(entry: ObjectInfo) -> int:
+    return entry.size

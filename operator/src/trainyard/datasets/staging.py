@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
-from trainyard.api.manifest import SAMPLES_NAME, SnapshotManifest, StoredFile
+from trainyard.api.manifest import SnapshotManifest, StoredFile
 from trainyard.datasets.ahead import ahead
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.datasets.reading import read_snapshot
@@ -70,7 +70,8 @@ class Staging:
             If there is no snapshot, or it is damaged.
         """
         snapshot = read_snapshot(self._store, uri)
-        place, stored = join(uri, SAMPLES_NAME), snapshot.manifest
+        stored = snapshot.manifest
+        place = join(uri, stored.name)
         save_stream(self._chunks(place, stored), path, place, stored.sha256)
         return snapshot
 
