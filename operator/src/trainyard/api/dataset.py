@@ -181,6 +181,13 @@ class DatasetSpec(ApiModel):
                 "self.suspend || (has(self.selections) && size(self.selections) > 0)",
                 "a Dataset needs at least one selection, or suspend: true to stay a draft",
             ),
+            # The rest of what can be wrong with it needs the expression to be compiled.
+            rule(
+                "!has(self.groupBy) || !self.groupBy.matches('^[A-Za-z_][A-Za-z0-9_]*$') || "
+                "!has(self.selections) || self.selections.all(s, s.format == 'records')",
+                "groupBy is the name of a column, which only the format records has: for other "
+                "formats give a regular expression with one group in parentheses",
+            ),
         )
     )
     display_name: Text | None = None
