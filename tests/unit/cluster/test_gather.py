@@ -394,6 +394,37 @@ class TestRefusedPod:
         assert not [url for _, url, _ in world.fake.requests if "/events" in url]
 
 
+class TestVolumeThatCannotBeMounted:
+    def starting(self, world: World, *reasons: str) -> str:
+        world.process(**ATTEMPT)
+        world.job()
+        pod = world.pod("Pending")
+        pod["spec"] = {"nodeName": "gpu-1"}
+        (container,) = pod["status"]["containerStatuses"]
+        container["state"] = {"waiting": {"reason": "ContainerCreating"}}
+        world.cache.put(POD, pod)
+        for second, reason in enumerate(reasons):
+            event = {
+                "involvedObject": {"uid": pod["metadata"]["uid"]},
+                "reason": reason,
+                "message": f"{reason} said",
+                "lastTimestamp": f"2026-11-23T12:00:0{second}Z",
+            }
+            world.fake.put(f"/api/v1/namespaces/demo/events/{second}", event)
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None
+        return facts.mount_failure
+
+    def test_its_kubelets_last_word_is_read_from_the_events_of_the_pod(self, world: World) -> None:
+        assert self.starting(world, "Scheduled", "FailedMount") == "FailedMount said"
+
+    def test_one_that_was_only_late_is_none(self, world: World) -> None:
+        assert self.starting(world, "Scheduled", "FailedMount", "Pulling") == ""
+
+    def test_without_events_nothing_is_said(self, world: World) -> None:
+        assert self.starting(world) == ""
+
+
 def test_finished_process_is_seen_with_its_jobs_and_reads_nothing_else(world: World) -> None:
     world.process(phase="Succeeded", attempts=ATTEMPT["attempts"])
     world.job("Complete")

@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,16 @@ class Packed:
 @pytest.fixture
 def packed(store: Store, prefix: str) -> Packed:
     """Three images of about 2 MiB, so that a shard has several chunks, and some small ones."""
-    made = [image_bytes(seed, (900, 800)) for seed in range(3)]
-    made += [image_bytes(seed) for seed in range(3, 8)]
+    return pack(store, prefix, images())
+
+
+@cache
+def images() -> list[bytes]:
+    large = [image_bytes(seed, (900, 800)) for seed in range(3)]
+    return large + [image_bytes(seed) for seed in range(3, 8)]
+
+
+def pack(store: Store, prefix: str, made: list[bytes]) -> Packed:
     source = put(store, prefix, {f"a/{n}.png": data for n, data in enumerate(made)})
     run = SnapshotRunFile.model_validate(
         {
@@ -189,6 +198,25 @@ def test_a_cache_that_is_too_small_for_a_shard_changes_nothing(
         assert stage(store, packed, tmp_path, NodeCache(folder, 100_000)) == packed.images
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 100_000
     assert len([line for line in caplog.messages if "such files are not kept" in line]) == 2
+
+
+def test_a_dataset_that_is_larger_than_the_cache_still_finds_most_of_it_there(
+    store: Store, prefix: str, tmp_path: Path, folder: Path, requests: Callable[[], list[str]]
+) -> None:
+    wanted: dict[Shard, list[Sample]] = {}
+    for n in range(6):
+        made = pack(store, f"{prefix}-{n}", [image_bytes(n, (200, 200))])
+        snapshot, samples = described(Staging(store), made.uri, tmp_path / "rows.parquet")
+        (shard,) = shards_of(made.uri, snapshot)
+        wanted[shard] = samples
+    limit = 5 * shard.file.size_bytes + shard.file.size_bytes // 2
+    fetched = []
+    for _ in range(3):
+        requests()
+        assert len(list(Staging(store, NodeCache(folder, limit)).images(wanted))) == 6
+        fetched.append(len(requests()))
+    # In the order of their names, each would push out the one that is wanted next.
+    assert fetched == [6, 1, 1]
 
 
 def test_a_source_that_is_deleted_changes_nothing(

@@ -390,6 +390,13 @@ class TestClocks:
                 {"pod": replace(POD, phase="Pending", node="", unschedulable="no memory")},
                 "Unschedulable",
             ),
+            (
+                {
+                    "pod": replace(POD, phase="Pending", waiting_reason="ContainerCreating"),
+                    "mount_failure": "hostPath type check failed: /srv/x is not a directory",
+                },
+                "VolumeNotMounted",
+            ),
         ],
     )
     def test_pod_that_does_not_come_is_given_up_in_the_end(

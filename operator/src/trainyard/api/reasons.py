@@ -60,6 +60,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"  # the trainer image cannot be had on the node
     UNSCHEDULABLE = "Unschedulable"  # the scheduler does not place the pod
     POD_REFUSED = "PodRefused"  # a quota or an admission policy refuses the Job or its pod
+    VOLUME_NOT_MOUNTED = "VolumeNotMounted"  # the node lacks a volume's folder, or cannot mount it
     VERIFYING_ARTEFACTS = "VerifyingArtefacts"  # the run is over, its files are being checked
     JOB_NAME_TAKEN = "JobNameTaken"  # a Job made by another has the name of ours
 

@@ -167,6 +167,7 @@ class Gatherer:
             pod=pod,
             checkpoint=self._checkpoint(process, number, job, pod),
             refusal=self._refusal(job) if pod is None else "",
+            mount_failure="" if pod is None else self._mount_failure(pod),
             listening_since=self._listening_since(),
             lease=None if spec.suspend and not attempted else self._lock.read(spec.target_node),
             live_holder=self._live_holder(spec.target_node, meta.uid),
@@ -273,12 +274,27 @@ class Gatherer:
         """Why the API server refused the pod of a Job that runs and has none; from its events."""
         if job is None or not job.live:
             return ""
-        events = self._api.list(
-            CORE_EVENT, job.namespace, field_selector=f"involvedObject.uid={job.uid}"
-        ).items
+        events = self._events(job.namespace, job.uid)
         refused = [raw for raw in events if raw.get("reason") == "FailedCreate"]
-        newest = max(refused, key=lambda raw: str(raw.get("lastTimestamp") or ""), default=None)
-        return str((newest or {}).get("message") or "")
+        return str(refused[-1].get("message") or "") if refused else ""
+
+    def _mount_failure(self, pod: PodFacts) -> str:
+        """Why a pod's containers are not created: a volume; from the pod's events.
+
+        Only the kubelet's last word counts: a volume may be late, and then the image is pulled.
+        """
+        if not pod.node or pod.waiting_reason != "ContainerCreating":
+            return ""
+        newest = (self._events(pod.namespace, pod.uid) or [{}])[-1]
+        failed = newest.get("reason") in ("FailedMount", "FailedAttachVolume")
+        return str(newest.get("message") or "") if failed else ""
+
+    def _events(self, namespace: str, uid: str) -> list[Json]:
+        """Events about an object, the newest last."""
+        found = self._api.list(CORE_EVENT, namespace, field_selector=f"involvedObject.uid={uid}")
+        return sorted(
+            found.items, key=lambda raw: str(raw.get("lastTimestamp") or raw.get("eventTime") or "")
+        )
 
     def _run_file(self, namespace: str, uid: str, attempt: int) -> RunFile | None:
         raw = self._api.get(CONFIG_MAP, names.training_job(uid, attempt), namespace)

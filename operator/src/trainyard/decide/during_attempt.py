@@ -229,10 +229,11 @@ def _say_why_it_does_not_run(facts: ProcessFacts, draft: StatusDraft, attempt: A
         if draft.changes.get("attempts"):
             return False
     before = find(draft.conditions, ConditionType.RUNNING)
-    reason, message = _why_not_running(pod, before, facts.refusal)
+    reason, message = _why_not_running(pod, before, facts.refusal, facts.mount_failure)
     draft.phase(ProcessPhase.STARTING, reason)
     draft.condition(ConditionType.RUNNING, False, reason, message)
-    if pod is None:
+    if pod is None or pod.waiting_reason == "ContainerCreating":
+        # Events are not watched.
         draft.again(draft.now + POLL)
     reserved = find(draft.old.conditions, ConditionType.NODE_RESERVED)
     if reason is Reason.STARTING or reserved is None:
@@ -249,7 +250,7 @@ def _say_why_it_does_not_run(facts: ProcessFacts, draft: StatusDraft, attempt: A
 
 
 def _why_not_running(
-    pod: PodFacts | None, before: Condition | None, refusal: str
+    pod: PodFacts | None, before: Condition | None, refusal: str, mount_failure: str
 ) -> tuple[Reason, str]:
     failed_pull = Reason.IMAGE_PULL_FAILED
     if pod is None:
@@ -266,4 +267,9 @@ def _why_not_running(
         )
     if pod.unschedulable:
         return Reason.UNSCHEDULABLE, f"the pod cannot be placed: {pod.unschedulable[:300]}"
+    if mount_failure:
+        return (
+            Reason.VOLUME_NOT_MOUNTED,
+            f"a volume cannot be mounted on node {pod.node}: {mount_failure[:300]}",
+        )
     return Reason.STARTING, f"pod {pod.name} is being started"

@@ -269,6 +269,8 @@ class ProcessFacts:
     """The newest checkpoint, once the attempt's pod is over without a finished run."""
     refusal: str = ""
     """Why the API server refused the Job's pod, from the Job's events."""
+    mount_failure: str = ""
+    """Why a volume of the bound pod cannot be mounted, if that is its kubelet's last word."""
     listening_since: datetime | None = None
     """Since when reports have been received."""
     model_made_by: str | None = None
