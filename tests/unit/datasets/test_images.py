@@ -131,6 +131,15 @@ def test_images_that_look_the_same_have_nearly_the_same_look(same: bytes) -> Non
     assert differing_bits(first.look, second.look) <= 8
 
 
+@pytest.mark.parametrize("side", [40, 128, 200, 320, 640, 1200])
+def test_a_jpeg_of_any_size_looks_like_what_it_was_made_from(side: int) -> None:
+    """Although a large one is decoded at a fraction of its size."""
+    pixels = np.random.default_rng(5).integers(0, 256, (24, 24, 3), np.uint8)
+    detailed = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+    jpeg, png = saved(detailed, "JPEG", quality=80), saved(detailed, "PNG")
+    assert differing_bits(inspect(jpeg, "a").look, inspect(png, "b").look) <= 8
+
+
 def test_other_images_have_other_looks() -> None:
     first = inspect(saved(scene(), "PNG"), "a")
     second = inspect(saved(scene().transpose(Image.Transpose.FLIP_LEFT_RIGHT), "PNG"), "b")
