@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from trainyard.api.capability import Capability
+from trainyard.api.comparison import Comparison, LabelCount, SplitContent, SplitPair
 from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
 from trainyard.api.process import TrainingProcess, TrainingProcessStatus
@@ -163,6 +164,20 @@ def ready_datasets() -> dict[str, Dataset]:
     }
 
 
+def content(samples: int = 100, geometry: str = "image", **counts: int) -> SplitContent:
+    """What a split holds: annotations of values of the attribute `class`."""
+    labels = sorted((counts or {"cat": 50, "dog": 50}).items())
+    return SplitContent(
+        samples, tuple(LabelCount("class", value, geometry, count) for value, count in labels)
+    )
+
+
+def compared(*pairs: SplitPair, **splits: SplitContent) -> Comparison:
+    """Train and dev with cats and dogs, which have nothing in common but `pairs`."""
+    whole: dict[Any, SplitContent] = {"train": content(), "dev": content(), **splits}
+    return Comparison(whole, pairs)
+
+
 def process(
     name: str = "digits",
     *,
@@ -195,6 +210,7 @@ def facts(**changes: Any) -> ProcessFacts:
         capability=capability(),
         template=template(),
         datasets=ready_datasets(),
+        data=compared(),
         node=NODE,
     )
     return replace(base, **changes)

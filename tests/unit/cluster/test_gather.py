@@ -124,9 +124,9 @@ def test_new_process_is_seen_with_all_that_it_names(world: World) -> None:
     assert facts.capability is not None and facts.template is not None and facts.node is not None
     assert set(facts.datasets) == {"train"}
     assert facts.secret_present
-    assert (facts.job, facts.lease, facts.run, facts.verdict, facts.overlaps) == (
+    assert (facts.job, facts.lease, facts.run, facts.verdict, facts.data) == (
         *(None, None, None, None),
-        (),
+        None,
     )
 
 
@@ -320,7 +320,7 @@ def test_overlaps_are_compared_once_all_snapshots_are_there(world: World) -> Non
     world.cache.put(DATASET, dataset("train", snapshot=snapshot_status()).to_wire())
     facts = world.gatherer.process("demo/digits")
     assert facts is not None
-    assert facts.overlaps == ()
+    assert facts.data is None
 
 
 class TestLaterAttempts:

@@ -184,7 +184,7 @@ def test_waits_for_its_node(
     assert told(decision.status, ConditionType.VALIDATED) == (
         "True",
         "Valid",
-        "everything fits together; train shares no image with dev or test",
+        "everything fits together; train shares no image and no group with dev or test",
     )
     assert told(decision.status, ConditionType.NODE_RESERVED) == (status, reason, message)
     assert decision.status.display is not None

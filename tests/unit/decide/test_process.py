@@ -48,7 +48,7 @@ STATES: dict[str, ProcessFacts] = {
     "a draft": facts(process=process(suspend=True)),
     "a capability is missing": facts(capability=None),
     "a dataset is missing": facts(datasets={}),
-    "the store does not answer": facts(overlaps=Unavailable("503")),
+    "the store does not answer": facts(data=Unavailable("503")),
     "validation failed": facts(capability=capability("owl")),
     "a field does not act": facts(process=process(onExistingRun="Reuse")),
     "no such node": facts(node=None),

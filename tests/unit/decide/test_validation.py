@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.builders import (
     capability,
+    compared,
+    content,
     dataset,
     facts,
     process,
@@ -15,11 +17,21 @@ from tests.unit.builders import (
     snapshot_status,
     template,
 )
+from trainyard.api.comparison import (
+    AlikeImages,
+    NotLookedFor,
+    SharedGroups,
+    SharedImages,
+    SplitContent,
+    SplitPair,
+)
 from trainyard.api.reasons import Reason
-from trainyard.decide.facts import Overlap, Unavailable
-from trainyard.decide.validation import FITS, METRICS, POLICIES, Finding, validate
+from trainyard.decide.facts import Unavailable
+from trainyard.decide.finding import Finding
+from trainyard.decide.validation import FITS, METRICS, POLICIES, validate
 
 WAITS, FINAL = False, True
+AA, CC, DD = (("a", "a"), ("c", "c"), ("d", "d"))
 
 
 def changed(**changes: Any) -> Finding | None:
@@ -75,7 +87,7 @@ CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
         WAITS,
     ),
     "a store that does not answer is waited for": (
-        {"overlaps": Unavailable("waiting for the store to compare the splits: 503")},
+        {"data": Unavailable("waiting for the store to compare the splits: 503")},
         Reason.STORE_UNAVAILABLE,
         "waiting for the store to compare the splits: 503",
         WAITS,
@@ -128,7 +140,11 @@ CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
         FINAL,
     ),
     "one shared image is final and named": (
-        {"overlaps": (Overlap("dev", 1, (("cat/1.png", "cat/1.png"),)),)},
+        {
+            "data": compared(
+                SplitPair("train", "dev", SharedImages(1, (("cat/1.png", "cat/1.png"),)))
+            )
+        },
         Reason.SPLITS_OVERLAP,
         "1 image is in train and in dev (cat/1.png): remove them from one of the two, then create "
         "a new process",
@@ -136,9 +152,10 @@ CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
     ),
     "shared images of both splits are counted with examples": (
         {
-            "overlaps": (
-                Overlap("dev", 4, (("a", "a"), ("b", "copy-of-b"), ("c", "c"), ("d", "d"))),
-                Overlap("test", 2, (("e", "e"), ("f", "f"))),
+            "data": compared(
+                SplitPair("train", "dev", SharedImages(4, (AA, ("b", "copy-of-b"), CC, DD))),
+                SplitPair("train", "test", SharedImages(2, (("e", "e"), ("f", "f")))),
+                test=content(),
             )
         },
         Reason.SPLITS_OVERLAP,
@@ -146,7 +163,98 @@ CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
         "test (e, f): remove them from one of the two, then create a new process",
         FINAL,
     ),
+    "splits whose turn to be compared has not come are waited for": (
+        {"data": Unavailable("waiting for the splits of another", Reason.COMPARING_SPLITS)},
+        Reason.COMPARING_SPLITS,
+        "waiting for the splits of another",
+        WAITS,
+    ),
+    "splits that were not compared are waited for": (
+        {"data": None},
+        Reason.COMPARING_SPLITS,
+        "waiting for the splits to be compared",
+        WAITS,
+    ),
+    "one group on both sides is final, with its samples": (
+        {"data": compared(SplitPair("train", "dev", groups=SharedGroups(1, (120, 30), ("p7",))))},
+        Reason.GROUPS_OVERLAP,
+        "1 group has samples in train (120) and in dev (30), for example p7: keep each group "
+        "whole on one side, then create a new process",
+        FINAL,
+    ),
+    "groups on both sides of dev and test are counted with examples": (
+        {
+            "data": compared(
+                SplitPair("train", "dev", groups=SharedGroups(4, (9, 8), ("a", "b", "c", "d"))),
+                SplitPair("train", "test", groups=SharedGroups(2, (7, 6), ("e", "f"))),
+                test=content(),
+            )
+        },
+        Reason.GROUPS_OVERLAP,
+        "4 groups have samples in train (9) and in dev (8), for example a, b, c; 2 groups have "
+        "samples in train (7) and in test (6), for example e, f: keep each group whole on one "
+        "side, then create a new process",
+        FINAL,
+    ),
+    "a class whose labels have another geometry is final": (
+        {
+            "capability": capability(type_="DetectorElement", geometry="box"),
+            "template": template("yolo-det"),
+        },
+        Reason.CLASSES_MISSING,
+        "Capability pets has class=cat, class=dog, of which the train data (train) has no example "
+        "of geometry box or polygon: add such labels, or use a capability that learns from those "
+        "that are there",
+        FINAL,
+    ),
+    "a dev split that a classifier cannot be judged by is final": (
+        {"data": compared(dev=content(owl=3))},
+        Reason.CLASSES_MISSING,
+        "dev has no example of any class of Capability pets: check the attributes and values of "
+        "its outputs against the datasets' classes",
+        FINAL,
+    ),
 }
+
+
+NO_FINDING: dict[str, dict[str, Any]] = {
+    "dev and test that share images and groups": {
+        "data": compared(
+            SplitPair("dev", "test", SharedImages(1, (AA,)), SharedGroups(1, (1, 1), ("p",))),
+            test=content(),
+        )
+    },
+    "images that look alike": {
+        "data": compared(SplitPair("train", "dev", alike=AlikeImages(3, (AA,))))
+    },
+    "looks that were not compared": {
+        "data": compared(SplitPair("train", "dev", alike=NotLookedFor("too many")))
+    },
+    "a class that only dev lacks": {"data": compared(dev=content(cat=1))},
+    "a polygon where a box is wanted": {
+        "capability": capability(type_="DetectorElement", geometry="box"),
+        "template": template("yolo-det"),
+        "data": compared(train=content(geometry="polygon"), dev=content(geometry="box")),
+    },
+    "a dev split of backgrounds for a detector": {
+        "capability": capability(type_="DetectorElement", geometry="box"),
+        "template": template("yolo-det"),
+        "data": compared(train=content(geometry="box"), dev=SplitContent(5)),
+    },
+}
+
+
+@pytest.mark.parametrize("changes", NO_FINDING.values(), ids=NO_FINDING)
+def test_nothing_against(changes: dict[str, Any]) -> None:
+    assert changed(**changes) is None
+
+
+def test_the_end_of_a_long_path_is_shown() -> None:
+    name = "a/" * 100 + "frame-7.png"
+    found = changed(data=compared(SplitPair("train", "dev", SharedImages(1, ((name, name),)))))
+    assert found is not None
+    assert found.message.startswith("1 image is in train and in dev (...")
+    assert "/frame-7.png): remove them from one of the two" in found.message
 
 
 @pytest.mark.parametrize(("changes", "reason", "message", "final"), CASES.values(), ids=CASES)

@@ -14,11 +14,13 @@ from tests.unit.builders import (
     NOW,
     SETTINGS,
     capability,
+    compared,
     process,
     ready_datasets,
     template,
 )
 from tests.unit.cluster.fake_api import FakeApi, serving
+from trainyard.api.comparison import Comparison
 from trainyard.cluster.apply import Applier
 from trainyard.cluster.artefacts import ArtefactReader
 from trainyard.cluster.cache import Cache
@@ -28,7 +30,6 @@ from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.names import node_lease
 from trainyard.cluster.objects import PodSettings
 from trainyard.cluster.resources import CAPABILITY, DATASET, JOB, NODE, PROCESS, TEMPLATE
-from trainyard.decide.facts import Overlap
 from trainyard.operator.keys import NODE_LOCK, Key
 from trainyard.operator.reconciler import RETRY_REFUSED_SECONDS, Reconciler
 from trainyard.stores.folder import FolderStore
@@ -42,8 +43,8 @@ KEY = Key("TrainingProcess", "demo/digits")
 class Disjoint(ArtefactReader):
     """A store whose splits were compared before."""
 
-    def overlaps(self, splits: Any, datasets: Any) -> tuple[Overlap, ...]:
-        return ()
+    def comparison(self, splits: Any, datasets: Any) -> Comparison:
+        return compared()
 
 
 class World:

@@ -159,6 +159,18 @@ class CapabilitySpec(ApiModel):
     """Defaults for using the model."""
 
 
+def usable_geometries(spec: CapabilitySpec) -> frozenset[str]:
+    """The geometries of the annotations that a model of this capability learns from.
+
+    A polygon serves as the box around it; a box says nothing about an outline.
+    """
+    if spec.type is CapabilityType.IMAGE_CLASSIFIER:
+        return frozenset({"image"})
+    if spec.geometry is Geometry.POLYGON:
+        return frozenset({"polygon"})
+    return frozenset({"box", "polygon"})
+
+
 class CapabilityStatus(ApiModel):
     """What the operator says about the capability."""
 

@@ -240,6 +240,62 @@ class Resolved(ApiModel):
     """SHA-256 over all of them: runs with equal fingerprints train on equal inputs."""
 
 
+class LeftOut(ApiModel):
+    """Annotations of one class and geometry that the run does not use."""
+
+    attribute: str
+    """What is said."""
+    value: str
+    """Its value."""
+    geometry: str
+    """`image`, `box` or `polygon`."""
+    count: int
+    """Number of annotations."""
+
+
+class SplitStatus(ApiModel):
+    """What a split holds."""
+
+    samples: int
+    """Number of distinct images."""
+    annotations: int
+    """Annotations that the run uses: the capability names their class, and has their geometry."""
+    left_out_annotations: int = 0
+    """Annotations that it does not use. An image that is left without any is a background for a
+    detector, and left out otherwise."""
+    left_out: Annotated[
+        tuple[LeftOut, ...], Field(max_length=20, json_schema_extra=atomic_list())
+    ] = ()
+    """What they are; of more than 20 classes those with the most."""
+
+
+class DataWarning(ApiModel):
+    """Something worth knowing about the data that does not keep the run from starting."""
+
+    reason: str
+    """In one word."""
+    message: str
+    """In a sentence, with examples."""
+
+
+class DataStatus(ApiModel):
+    """The data of the run, seen through its capability; frozen at the first attempt.
+
+    Annotations of an image that is in two datasets of a split count twice.
+    """
+
+    train: SplitStatus | None = None
+    """What the model learns from."""
+    dev: SplitStatus | None = None
+    """What the best epoch is chosen on."""
+    test: SplitStatus | None = None
+    """What the finished model is measured on."""
+    warnings: Annotated[
+        tuple[DataWarning, ...], Field(max_length=16, json_schema_extra=atomic_list())
+    ] = ()
+    """What is worth knowing about it."""
+
+
 class QueueStatus(ApiModel):
     """Why the process waits."""
 
@@ -420,6 +476,8 @@ class TrainingProcessStatus(ApiModel):
     Finished, which is true with either end."""
     resolved: Resolved | None = None
     """What the run is made of, frozen at the first attempt."""
+    data: DataStatus | None = None
+    """The data of the run, seen through its capability; frozen at the first attempt."""
     queue: QueueStatus | None = None
     """Set while it waits for its node."""
     progress: ProgressStatus | None = None

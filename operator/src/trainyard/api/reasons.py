@@ -33,12 +33,20 @@ class Reason(StrEnum):
     DATASET_NOT_FOUND = "DatasetNotFound"  # spec.datasets names one that is not there
     DATASET_NOT_READY = "DatasetNotReady"  # a dataset has no snapshot yet
     STORE_UNAVAILABLE = "StoreUnavailable"  # the object store does not answer; tried again
+    COMPARING_SPLITS = "ComparingSplits"  # the splits of another process are being compared first
     # Validated: it never can run as it is.
     ENGINE_MISMATCH = "EngineMismatch"  # the engine does not train this type of capability
     INVALID_OVERRIDE = "InvalidOverride"  # template and overrides together break a bound
     CLASSES_MISSING = "ClassesMissing"  # the train data lacks a class of the capability
     SPLITS_OVERLAP = "SplitsOverlap"  # the same image is in train and in dev or test
+    GROUPS_OVERLAP = "GroupsOverlap"  # samples of one group are in train and in dev or test
     NOT_YET_SUPPORTED = "NotYetSupported"  # a field is set that does not act yet
+
+    # Warnings in status.data: worth knowing, and no reason not to train.
+    SIMILAR_IMAGES = "SimilarImages"  # images of dev or test look nearly like one of train
+    SIMILARITY_UNKNOWN = "SimilarityUnknown"  # there are too many images to look for such
+    HELD_OUT_OVERLAP = "HeldOutOverlap"  # dev and test share images or groups
+    CLASSES_NOT_JUDGED = "ClassesNotJudged"  # dev or test lacks a class of the capability
 
     # NodeReserved.
     RESERVED = "Reserved"  # the lock is held for this process

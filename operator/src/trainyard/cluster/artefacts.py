@@ -1,4 +1,4 @@
-"""What the store says, as facts: verified artefacts, verified snapshots, overlaps of splits."""
+"""What the store says, as facts: verified artefacts, verified snapshots, compared splits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
+from trainyard.api.comparison import Comparison, SplitName
 from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import SNAPSHOT_NAME, SnapshotManifest
 from trainyard.api.process import Splits
-from trainyard.datasets.splits import split_overlap
+from trainyard.api.reasons import Reason
+from trainyard.datasets.splits import compare_splits
 from trainyard.decide.facts import (
     Mismatch,
-    Overlap,
     Unavailable,
     VerifiedArtefacts,
     VerifiedCheckpoint,
@@ -26,7 +27,11 @@ from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound, StoreError
 from trainyard.stores.verify import newest_checkpoint, verify_manifest
 
 REMEMBERED = 1024
-"""Overlaps that are kept in memory; snapshots never change, so they stay true."""
+"""Comparisons that are kept in memory; snapshots never change, so they stay true."""
+REMEMBERED_CLASSES = 100_000
+"""Counts of classes in all of them together, about 200 bytes each."""
+PATIENCE_SECONDS = 2.0
+"""How long a pass waits for its turn to compare splits, before it comes back later."""
 
 
 class ArtefactReader:
@@ -35,7 +40,8 @@ class ArtefactReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._overlaps: OrderedDict[tuple[str, ...], tuple[Overlap, ...]] = OrderedDict()
+        self._comparing = threading.Lock()
+        self._compared: OrderedDict[tuple[str, ...], Comparison] = OrderedDict()
 
     def verify(
         self, location: str, manifest_sha256: str | None
@@ -86,38 +92,62 @@ class ArtefactReader:
         except ValidationError as error:
             return Mismatch(f"{uri} is no snapshot: {error.errors()[0]['msg']}")
 
-    def overlaps(
-        self, splits: Splits, datasets: dict[str, Dataset]
-    ) -> tuple[Overlap, ...] | Unavailable:
-        """Images that are in train and in dev, or in train and in test, of ready datasets."""
+    def comparison(self, splits: Splits, datasets: dict[str, Dataset]) -> Comparison | Unavailable:
+        """What the snapshots of ready datasets hold and have in common.
 
-        def each(value: Callable[[Dataset], str], group: Sequence[str]) -> list[str]:
-            return [value(datasets[name]) for name in group]
+        Read once for the same snapshots. One comparison at a time: each holds memory for the
+        samples of dev and test, and takes seconds for millions of them.
+        """
 
-        key = tuple(
-            ",".join(sorted(each(_digest, group)))
-            for group in (splits.train, splits.dev, splits.test)
-        )
-        with self._lock:
-            known = self._overlaps.get(key)
-            if known is not None:
-                self._overlaps.move_to_end(key)
-                return known
-        found = []
-        train = each(_uri, splits.train)
+        def each(value: Callable[[Dataset], str], names: Sequence[str]) -> list[str]:
+            return [value(datasets[name]) for name in names]
+
+        named: dict[SplitName, Sequence[str]] = {
+            "train": splits.train,
+            "dev": splits.dev,
+            "test": splits.test,
+        }
+        key = tuple(",".join(sorted(each(_digest, names))) for names in named.values())
+        known = self._remembered(key)
+        if known is not None:
+            return known
+        if not self._comparing.acquire(timeout=PATIENCE_SECONDS):
+            return Unavailable(
+                "waiting for the splits of another process to be compared", Reason.COMPARING_SPLITS
+            )
         try:
-            for split, group in (("dev", splits.dev), ("test", splits.test)):
-                if group:
-                    shared = split_overlap(self._store, train, each(_uri, group))
-                    if shared.count:
-                        found.append(Overlap(split, shared.count, shared.examples))
+            known = self._remembered(key)
+            if known is not None:
+                return known
+            found = compare_splits(
+                self._store, {name: each(_uri, names) for name, names in named.items()}
+            )
         except StoreError as error:
             return Unavailable(f"waiting for the store to compare the splits: {error}")
+        finally:
+            self._comparing.release()
+        self._remember(key, found)
+        return found
+
+    def _remembered(self, key: tuple[str, ...]) -> Comparison | None:
         with self._lock:
-            self._overlaps[key] = tuple(found)
-            if len(self._overlaps) > REMEMBERED:
-                self._overlaps.popitem(last=False)
-        return tuple(found)
+            known = self._compared.get(key)
+            if known is not None:
+                self._compared.move_to_end(key)
+            return known
+
+    def _remember(self, key: tuple[str, ...], found: Comparison) -> None:
+        with self._lock:
+            self._compared[key] = found
+            classes = sum(map(_classes, self._compared.values()))
+            while len(self._compared) > 1 and (
+                len(self._compared) > REMEMBERED or classes > REMEMBERED_CLASSES
+            ):
+                classes -= _classes(self._compared.popitem(last=False)[1])
+
+
+def _classes(comparison: Comparison) -> int:
+    return sum(len(content.labels) for content in comparison.splits.values())
 
 
 def _digest(dataset: Dataset) -> str:

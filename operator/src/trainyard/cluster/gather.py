@@ -152,9 +152,9 @@ class Gatherer:
             template=self.typed(TEMPLATE, TrainingTemplate, f"{namespace}/{spec.template}"),
             datasets=datasets,
             secret_present=not starting or self._secret(namespace),
-            overlaps=self._artefacts.overlaps(spec.datasets, datasets)
+            data=self._artefacts.comparison(spec.datasets, datasets)
             if ready and starting
-            else (),
+            else None,
             node=None if raw_node is None else parse.node(raw_node),
             job=job,
             next_job=self._job(

@@ -10,6 +10,7 @@ from trainyard.api.run import RunFile
 from trainyard.decide import attempts, display
 from trainyard.decide.actions import CreateTrainingJob, SuspendJob
 from trainyard.decide.conditions import find, is_true
+from trainyard.decide.data_status import data_status
 from trainyard.decide.deadlines import start_deadline
 from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
@@ -38,6 +39,9 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
     draft.phase(ProcessPhase.QUEUED)
     if out_of_time(facts, draft):
         return
+    known = data_status(facts)
+    if known is not None:
+        draft.changes["data"] = known
     finding = validate(facts)
     if finding is not None:
         draft.condition(ConditionType.VALIDATED, False, finding.reason, finding.message)
@@ -57,7 +61,7 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
         ConditionType.VALIDATED,
         True,
         Reason.VALID,
-        "everything fits together; train shares no image with dev or test",
+        "everything fits together; train shares no image and no group with dev or test",
     )
     if facts.job is not None and facts.job.owner_uid != process.metadata.uid:
         name_taken(facts.job, draft)

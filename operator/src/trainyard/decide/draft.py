@@ -20,8 +20,8 @@ WARNINGS = frozenset({Reason.VALIDATION_FAILED, Reason.NOT_YET_SUPPORTED})
 class StatusDraft:
     """Collects changes to a TrainingProcess's status.
 
-    Everything that is not a record (attempts, resolved, progress, metrics, history, artefacts)
-    is set anew at each decision.
+    Everything that is not a record (attempts, resolved, data, progress, metrics, history,
+    artefacts) is set anew at each decision.
     """
 
     old: TrainingProcessStatus
@@ -96,11 +96,17 @@ class StatusDraft:
 
 
 def happenings(old: TrainingProcessStatus, new: TrainingProcessStatus) -> tuple[Happening, ...]:
-    """One event for each transition: a new phase, or another reason for waiting."""
+    """One event for each new warning, and one for a transition: a phase, a reason for waiting."""
+    warnings = tuple(
+        Happening(warning.reason, warning.message, warning=True)
+        for warning in (new.data.warnings if new.data is not None else ())
+        if old.data is None or warning not in old.data.warnings
+    )
     reason, message = _why(new)
     if old.phase is new.phase and _why(old)[0] == reason:
-        return ()
+        return warnings
     return (
+        *warnings,
         Happening(
             reason=str(new.phase) if old.phase is not new.phase else reason,
             message=message or f"the process is {new.phase}",

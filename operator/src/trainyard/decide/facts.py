@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from trainyard.api.capability import Capability
+from trainyard.api.comparison import Comparison
 from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
 from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.reasons import Reason
 from trainyard.api.report import LastWords, ProgressReport
 from trainyard.api.run import RunFile, StoreLocation
 from trainyard.api.template import TrainingTemplate
@@ -174,21 +176,11 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """Images that are in two splits."""
-
-    split: str
-    """`dev` or `test`."""
-    count: int
-    examples: tuple[tuple[str, str], ...]
-    """Names in train and in the other split."""
-
-
-@dataclass(frozen=True)
 class Unavailable:
     """Something that could not be read now and may be readable later."""
 
     message: str
+    reason: Reason = Reason.STORE_UNAVAILABLE
 
 
 @dataclass(frozen=True)
@@ -243,7 +235,8 @@ class ProcessFacts:
     template: TrainingTemplate | None = None
     datasets: dict[str, Dataset] = field(default_factory=dict)
     secret_present: bool = True
-    overlaps: tuple[Overlap, ...] | Unavailable = ()
+    data: Comparison | Unavailable | None = None
+    """What the snapshots hold and have in common; None: not asked for, or one is not there."""
     node: NodeFacts | None = None
     job: JobFacts | None = None
     """The Job that has the name of the last attempt's."""

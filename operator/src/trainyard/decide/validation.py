@@ -7,23 +7,14 @@ A policy returns None when it is content, or a `Finding`: one that is `final` en
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from trainyard.api.capability import CapabilityType, Geometry
 from trainyard.api.reasons import Reason
 from trainyard.api.template import Engine
-from trainyard.decide import support
-from trainyard.decide.facts import ProcessFacts, Unavailable
+from trainyard.decide import data, support
+from trainyard.decide.facts import ProcessFacts
+from trainyard.decide.finding import Finding
 from trainyard.decide.resolve import OverrideError, resolve_template
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Why a process cannot start."""
-
-    reason: Reason
-    message: str
-    final: bool
 
 
 def validate(facts: ProcessFacts) -> Finding | None:
@@ -152,80 +143,6 @@ def missing_secret(namespace: str) -> Finding:
     )
 
 
-def datasets_ready(facts: ProcessFacts) -> Finding | None:
-    """Every dataset is there and has its snapshot."""
-    splits = facts.process.spec.datasets
-    for name in (*splits.train, *splits.dev, *splits.test):
-        dataset = facts.datasets.get(name)
-        if dataset is None:
-            return Finding(
-                Reason.DATASET_NOT_FOUND,
-                f"waiting for Dataset {name}, which does not exist in namespace "
-                f"{facts.process.metadata.namespace}: apply it",
-                final=False,
-            )
-        if dataset.status.snapshot is None:
-            phase = dataset.status.phase or "new"
-            return Finding(
-                Reason.DATASET_NOT_READY,
-                f"waiting for Dataset {name}, which is {phase}: see kubectl describe dataset "
-                f"{name}",
-                final=False,
-            )
-    return None
-
-
-def classes_present(facts: ProcessFacts) -> Finding | None:
-    """Every class of the capability occurs in the train data."""
-    if facts.capability is None:
-        return None
-    present: set[tuple[str, str]] = set()
-    for name in facts.process.spec.datasets.train:
-        dataset = facts.datasets.get(name)
-        if dataset is not None and dataset.status.snapshot is not None:
-            present |= {
-                (item.attribute, item.value)
-                for item in dataset.status.snapshot.classes
-                if item.count > 0
-            }
-    missing = [
-        f"{output.attribute}={output.value}"
-        for output in facts.capability.spec.outputs
-        if (output.attribute, output.value) not in present
-    ]
-    if not missing:
-        return None
-    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-    return Finding(
-        Reason.CLASSES_MISSING,
-        f"Capability {facts.process.spec.capability} has {shown}, of which the train data "
-        f"({', '.join(facts.process.spec.datasets.train)}) has no example: add data, or use a "
-        "capability without it",
-        final=True,
-    )
-
-
-def splits_disjoint(facts: ProcessFacts) -> Finding | None:
-    """No image, by the digest of its bytes, is in train and also in dev or in test."""
-    if isinstance(facts.overlaps, Unavailable):
-        return Finding(Reason.STORE_UNAVAILABLE, facts.overlaps.message, final=False)
-    if not facts.overlaps:
-        return None
-    parts = []
-    for overlap in facts.overlaps:
-        examples = ", ".join(
-            first if first == second else f"{first} = {second}"
-            for first, second in overlap.examples[:3]
-        )
-        noun = "image is" if overlap.count == 1 else "images are"
-        parts.append(f"{overlap.count} {noun} in train and in {overlap.split} ({examples})")
-    return Finding(
-        Reason.SPLITS_OVERLAP,
-        "; ".join(parts) + ": remove them from one of the two, then create a new process",
-        final=True,
-    )
-
-
 Policy = Callable[[ProcessFacts], Finding | None]
 
 POLICIES: tuple[Policy, ...] = (
@@ -235,9 +152,13 @@ POLICIES: tuple[Policy, ...] = (
     recipe_is_valid,
     engine_fits,
     store_secret_exists,
-    datasets_ready,
-    classes_present,
-    splits_disjoint,
+    data.datasets_ready,
+    data.classes_present,
+    data.splits_compared,
+    data.splits_disjoint,
+    data.groups_disjoint,
+    data.classes_usable,
+    data.splits_usable,
 )
 
 FITS: dict[Engine, tuple[frozenset[CapabilityType], frozenset[Geometry]]] = {
