@@ -153,6 +153,32 @@ def test_the_same_choice_gives_the_same_snapshot_again(store: Store, prefix: str
     assert digest("1", 1) == digest("1", 1) == digest("2", 1) != digest("1", 2)
 
 
+def test_files_that_a_listing_refuses_are_held_against_all_that_is_found(
+    store: Store, prefix: str
+) -> None:
+    files: dict[str, bytes | str] = {f"{n}.png": image_bytes(n) for n in range(40)}
+    put(store, prefix, files | {"gone.txt": "0 .5 .5 .2 .2"})
+    chosen = selection(prefix, "yolo", classNames=["a"], filter={"limit": 5})
+    described = read_snapshot(store, snapshot(store, prefix, chosen).location)
+    assert described.samples == 5
+    assert {x.reason: x.count for x in described.refused} == {
+        "Filtered": 35,
+        "LabelWithoutImage": 1,
+    }
+    put(store, prefix, {f"gone-{n}.txt": "0 .5 .5 .2 .2" for n in range(2)})
+    with pytest.raises(BadData, match="LabelWithoutImage 3"):
+        snapshot(store, prefix, chosen)
+
+
+def test_images_that_cannot_be_used_are_held_against_those_that_a_filter_takes(
+    store: Store, prefix: str
+) -> None:
+    put(store, prefix, {f"a/{n}.png": image_bytes(n) for n in range(40)})
+    put(store, prefix, {f"b/{n}.png": image_bytes(n + 40) for n in range(3)} | {"b/x.png": b"x"})
+    with pytest.raises(BadData, match=r"1 of 4 files cannot be used.*NotAnImage 1 \(b/x.png"):
+        snapshot(store, prefix, selection(prefix, filter={"classes": ["b"]}))
+
+
 def test_copies_that_disagree_are_left_out_and_named(
     store: Store, prefix: str, tmp_path: Path
 ) -> None:

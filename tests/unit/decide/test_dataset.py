@@ -29,8 +29,8 @@ JOB = replace(TRAINING_JOB, name="tds-999999998888", owner_uid=OWNER, suspended=
 DONE = replace(JOB, complete=True)
 BROKEN = replace(JOB, failed=True, failure="backoff limit")
 POD = replace(TRAINING_POD, phase="Pending", node="")
-COCO = dataset(
-    selections=[{"source": {"s3": {"bucket": "data"}}, "format": "coco"}],
+RECORDS = dataset(
+    selections=[{"source": {"s3": {"bucket": "data"}}, "format": "records"}],
 )
 
 
@@ -53,12 +53,12 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         False,
     ),
     "a format that does not act yet": (
-        known(dataset=COCO),
+        known(dataset=RECORDS),
         DatasetPhase.FAILED,
         (
             "False",
             "NotYetSupported",
-            "Dataset train: spec.selections[0].format: coco is not supported yet: remove it",
+            "Dataset train: spec.selections[0].format: records is not supported yet: remove it",
         ),
         False,
     ),

@@ -68,9 +68,9 @@ def test_template_field(spec: dict[str, Any], field: str | None) -> None:
 DATASET: dict[str, tuple[dict[str, Any], str | None]] = {
     "folders act": ({"selections": [{"source": S3, "format": "folders"}]}, None),
     "yolo acts": ({"selections": [{"source": S3, "format": "yolo"}]}, None),
-    "coco as the second": (
-        {"selections": [{"source": S3, "format": "yolo"}, {"source": S3, "format": "coco"}]},
-        "spec.selections[1].format: coco",
+    "records as the second": (
+        {"selections": [{"source": S3, "format": "yolo"}, {"source": S3, "format": "records"}]},
+        "spec.selections[1].format: records",
     ),
     "a volume": (
         {"selections": [{"source": {"volume": {"claimName": "c"}}, "format": "yolo"}]},

@@ -156,7 +156,9 @@ class Selection(ApiModel):
     """Where the images and labels lie."""
     format: DataFormat
     """`folders`: one folder per class, images inside. `yolo`: images with a text file of boxes or
-    polygons beside or under labels/. `coco`, `voc` and `records` are not supported yet."""
+    polygons beside or under labels/. `coco`: JSON files of boxes, polygons and masks, and the
+    images they name. `voc`: an XML file of boxes for each image. `records` is not supported
+    yet."""
     filter: SelectionFilter | None = None
     """Which of the images found are taken; without it, all."""
     attribute: Label = "class"

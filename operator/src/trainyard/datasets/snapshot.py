@@ -90,9 +90,10 @@ def make_snapshot(
         parts = stack.enter_context(closing(Parts(store, run.output, key)))
         shards = stack.enter_context(closing(ShardWriter(store, run.output, shard_limit)))
         union = stack.enter_context(closing(Union()))
-        refused = Refusals()
+        refused, listed = Refusals(), Refusals()
         for source in sources:
-            refused.add_all(source.refused)
+            listed.add_all(source.refused)
+        refused.add_all(listed)
         packer = Packer(
             sources,
             run.selections,
@@ -107,7 +108,7 @@ def make_snapshot(
                 _log.info("going on after %d images that an earlier attempt packed", resumed)
             packer.read()
             say(Stage.WRITE, READ_PERCENT, "writing the manifest")
-            made = _publish(store, run.output, union, refused, shards.finished)
+            made = _publish(store, run.output, union, refused, listed, shards.finished)
         except BadData:
             # The same data would end the same way: nobody goes on from here.
             _clear(parts)
@@ -122,8 +123,18 @@ def _clear(parts: Parts) -> None:
         parts.remove()
 
 
-def check_refused(samples: int, refused: Refusals) -> None:
+def check_refused(samples: int, refused: Refusals, listed: Refusals | None = None) -> None:
     """Refuse a source of which too much cannot be used, or nothing is left.
+
+    Parameters
+    ----------
+    samples
+        Number of images that are taken.
+    refused
+        All that is not.
+    listed
+        The part of it that was refused when the source was listed, before any filter: it is held
+        against all images that were found, and not only against those that a filter takes.
 
     Raises
     ------
@@ -131,14 +142,23 @@ def check_refused(samples: int, refused: Refusals) -> None:
         With the counts by reason.
     """
     bad = [entry for entry in refused.counts() if entry.reason not in HARMLESS]
-    count = sum(entry.count for entry in bad)
-    if samples and count <= REFUSED_LIMIT * (samples + count):
+    count, early = _bad(refused), 0 if listed is None else _bad(listed)
+    others = sum(entry.count for entry in refused.counts() if entry.reason == "Filtered")
+    if (
+        samples
+        and count - early <= REFUSED_LIMIT * (samples + count - early)
+        and count <= REFUSED_LIMIT * (samples + count + others)
+    ):
         return
     reasons = "; ".join(f"{x.reason} {x.count} ({', '.join(x.examples[:2])})" for x in bad)
     raise BadData(
         f"{count} of {samples + count} files cannot be used, more than {REFUSED_LIMIT:.0%}: "
         f"{reasons}"
     )
+
+
+def _bad(refused: Refusals) -> int:
+    return sum(entry.count for entry in refused.counts() if entry.reason not in HARMLESS)
 
 
 def _check_classes(count: int) -> None:
@@ -150,14 +170,19 @@ def _check_classes(count: int) -> None:
 
 
 def _publish(
-    store: Store, output: str, union: Union, refused: Refusals, shards: list[StoredFile]
+    store: Store,
+    output: str,
+    union: Union,
+    refused: Refusals,
+    listed: Refusals,
+    shards: list[StoredFile],
 ) -> MadeSnapshot:
     """Write the samples, then snapshot.json, unless this very snapshot is there already."""
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="trainyard-samples-") as local:
         path = Path(local) / SAMPLES_NAME
         write_samples(tally.over(union.samples(refused)), path)
-        check_refused(tally.samples, refused)
+        check_refused(tally.samples, refused, listed)
         _check_classes(len(tally.classes))
         folder = join(output, tally.digest)
         place = join(folder, SNAPSHOT_NAME)

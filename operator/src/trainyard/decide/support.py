@@ -8,7 +8,7 @@ from trainyard.api.process import OnExistingRun, TrainingProcessSpec
 from trainyard.api.template import Engine, TrainingTemplateSpec
 
 SUPPORTED_ENGINES = frozenset({Engine.YOLO_DET, Engine.YOLO_CLS})
-SUPPORTED_FORMATS = frozenset({DataFormat.FOLDERS, DataFormat.YOLO})
+SUPPORTED_FORMATS = frozenset(DataFormat) - {DataFormat.RECORDS}
 
 
 def unsupported_in_dataset(spec: DatasetSpec) -> str | None:
