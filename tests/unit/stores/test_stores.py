@@ -313,3 +313,28 @@ def test_a_link_in_a_folder_is_not_followed(store: Store, tmp_path: Path) -> Non
     (tmp_path / "secret").write_text("x")
     (tmp_path / "data" / "link").symlink_to(tmp_path / "secret")
     assert list(store.list(f"file://{tmp_path}/data")) == []
+
+
+def test_a_folder_is_listed_in_the_order_of_keys_and_of_one_bucket(
+    store: Store, place: str
+) -> None:
+    names = ["a/b", "a-b", "a.b", "a/bx/y", "a0", "b", "a/A", "a/b-c/d"]
+    for name in names:
+        store.write_bytes(join(place, name), b"x")
+    assert [entry.name for entry in store.list(place)] == sorted(names)
+
+
+def test_a_linked_folder_and_what_is_no_file_are_left_out(store: Store, tmp_path: Path) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    for folder in (outside, inside):
+        folder.mkdir()
+        (folder / "a").write_text("x")
+    (inside / "linked").symlink_to(outside)
+    os.mkfifo(inside / "pipe")
+    assert [entry.name for entry in store.list(f"file://{inside}")] == ["a"]
+
+
+def test_a_file_name_that_is_no_text_is_named(store: Store, tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")).write_text("x")
+    with pytest.raises(InvalidUri, match=r"name is not in UTF-8: 'caf\\udce9.png'"):
+        list(store.list(f"file://{tmp_path}"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ from trainyard.stores.errors import (
     ObjectNotFound,
     ObjectTooLarge,
     PreconditionFailed,
+    StoreError,
     StoreUnavailable,
 )
 
@@ -111,18 +114,40 @@ class FolderStore:
             return path.stat().st_size if path.is_file() else None
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """See `Store.list`. Symbolic links are left out: they may lead outside."""
-        root = _path(prefix)
-        names: list[str] = []
-        for folder, _, files in os.walk(root):
-            names += [str((Path(folder) / name).relative_to(root)) for name in files]
-        for name in sorted(names):
-            path = root / name
-            with _translated(prefix):
-                if path.is_symlink():
-                    continue
-                state = path.stat()
-            yield ObjectInfo(f"file://{path}", name, state.st_size, _version(state))
+        """See `Store.list`. Symbolic links are left out: they may lead outside.
+
+        The names of one folder at a time are in memory, with those of the folders above it.
+        """
+        yield from _files_below(_path(prefix), "")
+
+
+def _files_below(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
+    try:
+        with os.scandir(folder) as found:
+            # As keys sort: "a-b" comes before "a/b", because "-" comes before "/".
+            entries = sorted(
+                (entry.name + ("/" if entry.is_dir(follow_symlinks=False) else ""), entry.path)
+                for entry in found
+                if not entry.is_symlink()
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        # Of a folder that is not there nothing is listed, as in a bucket.
+        return
+    except OSError as error:
+        if isinstance(error, PermissionError) and folder.name == "lost+found":
+            # Of the file system, at the root of many volumes.
+            return
+        raise _explained(error, f"file://{folder}") from None
+    for name, path in entries:
+        if name.endswith("/"):
+            yield from _files_below(Path(path), prefix + name)
+            continue
+        with _translated(f"file://{path}"):
+            state = Path(path).stat(follow_symlinks=False)
+        if not _is_utf8(name):
+            raise InvalidUri(f"{folder} has a file whose name is not in UTF-8: {name!r}: rename it")
+        if stat.S_ISREG(state.st_mode):
+            yield ObjectInfo(f"file://{path}", prefix + name, state.st_size, _version(state))
 
 
 def _path(uri: str) -> Path:
@@ -159,9 +184,23 @@ def _beside(target: Path) -> Iterator[Path]:
 def _translated(uri: str) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise ObjectNotFound(f"{uri} does not exist") from None
-    except PermissionError:
-        raise AccessDenied(f"{uri} may not be accessed by this user") from None
     except OSError as error:
-        raise StoreUnavailable(f"{uri}: {error.strerror or type(error).__name__}") from None
+        raise _explained(error, uri) from None
+
+
+def _explained(error: OSError, uri: str) -> StoreError:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+        return ObjectNotFound(f"{uri} does not exist")
+    if isinstance(error, PermissionError):
+        return AccessDenied(f"{uri} may not be accessed by this user")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreUnavailable(f"the disk that {uri} lies on is full")
+    return StoreUnavailable(f"{uri}: {error.strerror or type(error).__name__}")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
