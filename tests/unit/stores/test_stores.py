@@ -46,6 +46,25 @@ def test_an_empty_object_is_an_object(store: Store, place: str) -> None:
     assert store.stat(join(place, "empty")) == 0
 
 
+@pytest.mark.parametrize(("offset", "size"), [(0, 1), (3, 4), (9, 1), (0, 10)])
+def test_a_part_of_an_object_is_read_alone(
+    store: Store, place: str, offset: int, size: int
+) -> None:
+    store.write_bytes(join(place, "ten"), b"0123456789")
+    assert store.read_part(join(place, "ten"), offset, size) == b"0123456789"[offset:][:size]
+
+
+@pytest.mark.parametrize("offset", [8, 10, 4000])
+def test_a_part_that_an_object_does_not_have_is_an_error(
+    store: Store, place: str, offset: int
+) -> None:
+    store.write_bytes(join(place, "ten"), b"0123456789")
+    with pytest.raises(ObjectChanged, match="it is not the object that it was"):
+        store.read_part(join(place, "ten"), offset, 3)
+    with pytest.raises(ObjectNotFound):
+        store.read_part(join(place, "missing"), offset, 3)
+
+
 def test_a_missing_object_is_none_to_stat_and_an_error_to_read(store: Store, place: str) -> None:
     assert store.stat(join(place, "missing")) is None
     with pytest.raises(ObjectNotFound, match="missing does not exist"):

@@ -26,6 +26,7 @@ class _Entry:
 
 COMMANDS = {
     "models": _Entry("models", "models", "List and download finished models."),
+    "datasets": _Entry("datasets", "datasets", "Check, upload, split and look at labelled images."),
     "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),
     "stop": _Entry("processes", "stop", "Stop a process with a checkpoint."),
     "nodes": _Entry("nodes", "nodes", "Show the target nodes: state, GPUs, holder, queue."),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import tempfile
+
 import click
 
 FAILED = 1
@@ -34,7 +37,9 @@ def of_refused_change(subject: str, error: Exception) -> CommandError:
 
 
 def as_command_error(error: Exception) -> CommandError | None:
-    """The sentence for an error of the API server, of the store or of this machine, if it is one.
+    """The sentence for what the API server, the store, data or this machine say is wrong.
+
+    None if the error is none of theirs.
 
     Parameters
     ----------
@@ -50,6 +55,7 @@ def as_command_error(error: Exception) -> CommandError | None:
         NotFound,
         Unavailable,
     )
+    from trainyard.datasets.errors import BadData
     from trainyard.stores.errors import StoreError
 
     match error:
@@ -70,8 +76,11 @@ def as_command_error(error: Exception) -> CommandError | None:
                 "the API server does not answer: is it running, and is it the right --context? "
                 f"({error})"
             )
-        case ApiError() | StoreError():
+        case ApiError() | StoreError() | BadData():
             text = str(error)
+        case sqlite3.OperationalError():
+            # Tables of listings and samples, which may be larger than the memory.
+            text = f"a table under {tempfile.gettempdir()} cannot be written: {error}"
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             text = f"{place}{error.strerror or type(error).__name__}"

@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from trainyard.cli.connection import Connection
     from trainyard.cli.profiles import Target
+    from trainyard.cli.store_access import StoreAccess
 
 _KEY = "trainyard.cli.flags"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,6 +61,20 @@ def target() -> Target:
 
     given = click.get_current_context().meta.get(_KEY, {})
     return resolve(Flags(**given), os.environ)
+
+
+def store_access() -> StoreAccess:
+    """The store that the running command is about.
+
+    A cluster is asked only for what the person's own settings do not say.
+    """
+    from trainyard.cli.store_access import find_own_store, find_store
+
+    own = find_own_store(target())
+    if own is not None:
+        return own
+    cluster = connection()
+    return find_store(cluster.api, target(), cluster.namespace)
 
 
 def connection() -> Connection:

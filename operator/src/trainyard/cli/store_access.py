@@ -52,6 +52,33 @@ class StoreAccess:
         )
 
 
+def find_own_store(target: Target) -> StoreAccess | None:
+    """The store of the person's own endpoint and keys; None if they have not set both.
+
+    For commands about data that is in no cluster yet: none is asked.
+
+    Raises
+    ------
+    CommandError
+        If the keys cannot be read.
+    """
+    if target.s3_endpoint is None:
+        return None
+    try:
+        found = _own_keys(target.aws_profile)
+    except BotoCoreError as error:
+        raise CommandError(f"the keys of the store cannot be read: {error}") from None
+    if found is None:
+        return None
+    keys, keys_from = found
+    location = StoreLocation(endpoint_url=target.s3_endpoint)
+    if target.s3_region is not None:
+        location = StoreLocation(endpoint_url=target.s3_endpoint, region=target.s3_region)
+    return StoreAccess(
+        open_store(location, keys), f"your settings ({target.s3_endpoint})", keys_from
+    )
+
+
 def find_store(api: ApiServer, target: Target, namespace: str) -> StoreAccess:
     """The store that the models of a namespace lie in.
 

@@ -99,16 +99,7 @@ class Packer:
             name = f"{image.digest.hex()}.{image.facts.extension}"
             shard, offset = self._shards.add(image.data, name)
             place = Place(shard, offset, len(image.data))
-        return SeenImage(
-            name=image.name,
-            digest=image.digest,
-            width=image.facts.width,
-            height=image.facts.height,
-            look=image.facts.look,
-            group=image.group,
-            labels=_by_attribute(image.annotations.labels, self._selections[index].attribute),
-            place=place,
-        )
+        return seen_image(image, self._selections[index].attribute, place)
 
     def _take(self, fate: Fate) -> None:
         self._done += 1
@@ -122,6 +113,28 @@ class Packer:
 
     def _tell(self, message: str) -> None:
         self._say(Stage.READ, READ_PERCENT * self._done / self._total, message)
+
+
+def seen_image(image: LoadedImage, attribute: str, place: Place | None) -> SeenImage:
+    """What a union takes of an image.
+
+    Parameters
+    ----------
+    attribute
+        The selection's.
+    place
+        Where its bytes lie; None if they were seen before.
+    """
+    return SeenImage(
+        name=image.name,
+        digest=image.digest,
+        width=image.facts.width,
+        height=image.facts.height,
+        look=image.facts.look,
+        group=image.group,
+        labels=_by_attribute(image.annotations.labels, attribute),
+        place=place,
+    )
 
 
 def _by_attribute(labels: Sequence[Label], attribute: str) -> dict[str, tuple[Label, ...]]:

@@ -161,7 +161,14 @@ def _bad(refused: Refusals) -> int:
     return sum(entry.count for entry in refused.counts() if entry.reason not in HARMLESS)
 
 
-def _check_classes(count: int) -> None:
+def check_classes(count: int) -> None:
+    """Refuse more classes than a Dataset's status can tell.
+
+    Raises
+    ------
+    BadData
+        With the number.
+    """
     if count > CLASSES_LIMIT:
         raise BadData(
             f"the labels have {count} classes, more than the {CLASSES_LIMIT} allowed: check that "
@@ -183,7 +190,7 @@ def _publish(
         path = Path(local) / SAMPLES_NAME
         write_samples(tally.over(union.samples(refused)), path)
         check_refused(tally.samples, refused, listed)
-        _check_classes(len(tally.classes))
+        check_classes(len(tally.classes))
         folder = join(output, tally.digest)
         place = join(folder, SNAPSHOT_NAME)
         try:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
 
 from trainyard.api.manifest import StoredFile
-from trainyard.stores.errors import DigestMismatch, InvalidUri
+from trainyard.stores.errors import DigestMismatch, InvalidUri, ObjectChanged
 
 CHUNK_BYTES = 1 << 20
 """Bytes that are read and hashed at a time."""
@@ -143,6 +143,16 @@ class Store(Protocol):
         """
         ...
 
+    def read_part(self, uri: str, offset: int, size: int) -> bytes:
+        """`size` bytes of an object from `offset` on (both in bytes, `size` at least 1).
+
+        Raises
+        ------
+        ObjectChanged
+            If the object ends before them.
+        """
+        ...
+
     def read_json(self, uri: str, limit: int = DOCUMENT_LIMIT) -> Any:
         """Plain values of a JSON document; raises `StoreError` if it is none."""
         ...
@@ -200,6 +210,21 @@ class Store(Protocol):
 def last_segment(uri: str) -> str:
     """The file name at the end of a URI."""
     return PurePosixPath(uri).name
+
+
+def whole_part(data: bytes, uri: str, offset: int, size: int) -> bytes:
+    """The part that was read, if it is all that was asked for.
+
+    Raises
+    ------
+    ObjectChanged
+        If the object ended before.
+    """
+    if len(data) != size:
+        raise ObjectChanged(
+            f"{uri} ends before byte {offset + size}: it is not the object that it was"
+        )
+    return data
 
 
 def save_stream(chunks: Iterator[bytes], path: Path, uri: str, sha256: str | None) -> str:

@@ -20,6 +20,7 @@ from trainyard.stores.base import (
     Uri,
     last_segment,
     save_stream,
+    whole_part,
 )
 from trainyard.stores.documents import parse_json
 from trainyard.stores.errors import (
@@ -47,6 +48,13 @@ class FolderStore:
         if len(data) > limit:
             raise ObjectTooLarge(f"{uri} is larger than the {limit} bytes allowed for it")
         return data
+
+    def read_part(self, uri: str, offset: int, size: int) -> bytes:
+        """See `Store.read_part`."""
+        with _translated(uri), _path(uri).open("rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+        return whole_part(data, uri, offset, size)
 
     def read_json(self, uri: str, limit: int = DOCUMENT_LIMIT) -> Any:
         """See `Store.read_json`."""

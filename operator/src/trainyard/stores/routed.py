@@ -50,6 +50,9 @@ class _RoutedStore:
     ) -> bytes:
         return self._of(uri).read_bytes(uri, limit, version)
 
+    def read_part(self, uri: str, offset: int, size: int) -> bytes:
+        return self._of(uri).read_part(uri, offset, size)
+
     def read_json(self, uri: str, limit: int = DOCUMENT_LIMIT) -> Any:
         return self._of(uri).read_json(uri, limit)
 

@@ -25,6 +25,7 @@ from trainyard.stores.base import (
     Uri,
     last_segment,
     save_stream,
+    whole_part,
 )
 from trainyard.stores.documents import parse_json
 from trainyard.stores.errors import (
@@ -49,8 +50,9 @@ _ATTEMPTS = 5
 _STREAM_RESUMPTIONS = 4
 _CONNECTIONS = 32
 # Fewer than the pool: other threads list and read while a file is being sent.
+_PART_BYTES = 16 << 20
 _TRANSFER = TransferConfig(
-    multipart_threshold=16 << 20, multipart_chunksize=16 << 20, max_concurrency=4
+    multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, max_concurrency=4
 )
 _NOT_KNOWN = frozenset(
     {
@@ -142,6 +144,21 @@ class S3Store:
             if len(data) > limit:
                 raise ObjectTooLarge(f"{uri} is larger than the {limit} bytes allowed for it")
         return bytes(data)
+
+    def read_part(self, uri: str, offset: int, size: int) -> bytes:
+        """See `Store.read_part`."""
+        place = _parse(uri)
+        wanted = f"bytes={offset}-{offset + size - 1}"
+        with self._translated(uri):
+            try:
+                reply = self._client.get_object(Bucket=place.bucket, Key=place.key, Range=wanted)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "InvalidRange":
+                    raise
+                data = b""
+            else:
+                data = reply["Body"].read()
+        return whole_part(data, uri, offset, size)
 
     def read_json(self, uri: str, limit: int = DOCUMENT_LIMIT) -> Any:
         """See `Store.read_json`."""
@@ -304,6 +321,28 @@ class S3Store:
         if status == 412 or code == "ConditionalRequestConflict":
             return PreconditionFailed(f"{uri} is there already with other content")
         return StoreUnavailable(f"{self._where} answered {word} for {uri}")
+
+
+def etag_of(path: Path) -> str:
+    """The ETag that an object has which `S3Store.upload` made of a file, as `list` shows it.
+
+    The MD5 of the content, or of the MD5s of its parts with their number. A store that encrypts
+    with keys of its own, or another program that sent larger or smaller parts, gives others: equal
+    ETags say that the content is equal, different ones say nothing.
+    """
+    parts: list[bytes] = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for _ in range(0, max(size, 1), _PART_BYTES):
+            part = hashlib.md5(usedforsecurity=False)
+            left = _PART_BYTES
+            while left and (data := file.read(min(left, CHUNK_BYTES))):
+                part.update(data)
+                left -= len(data)
+            parts.append(part.digest())
+    if size < _PART_BYTES:
+        return f'"{parts[0].hex()}"'
+    return f'"{hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"'
 
 
 class _HashingReader(io.RawIOBase):

@@ -11,7 +11,7 @@ from trainyard.cli import catalogue, options
 from trainyard.cli.downloads import download as download_files
 from trainyard.cli.downloads import wanted_files
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import Format, note, print_objects, print_table
+from trainyard.cli.output import Format, note, print_objects
 from trainyard.cli.progress import shown_progress
 from trainyard.cli.store_access import find_store
 from trainyard.decide.display import size
@@ -38,18 +38,14 @@ def list_(all_namespaces: bool, output: str) -> None:
     """List finished models."""
     cluster = options.connection()
     namespace = None if all_namespaces else cluster.namespace
-    found = catalogue.list_models(cluster.api, namespace)
+    found = catalogue.list_objects(cluster.api, catalogue.MODELS, namespace)
     if output != Format.TABLE:
         print_objects(found.raw, Format(output))
         return
-    now = datetime.now(UTC)
-    rows = [catalogue.row(model, now) for model in found.models]
-    if all_namespaces:
-        rows = [
-            (model.metadata.namespace, *row) for model, row in zip(found.models, rows, strict=True)
-        ]
-    if rows:
-        print_table((("NAMESPACE",) if all_namespaces else ()) + catalogue.TITLES, rows)
+    if found.objects:
+        catalogue.print_catalogue(
+            catalogue.MODELS, found.objects, datetime.now(UTC), with_namespace=all_namespaces
+        )
     elif not found.unreadable:
         where = "the cluster" if namespace is None else f"namespace {namespace}"
         note(f"There are no TrainedModels in {where}: a process makes one when it has succeeded.")
@@ -80,7 +76,7 @@ def download(name: str, out: Path | None, overwrite: bool) -> None:
     it. The endpoint is the one that the runs of the namespace use, unless you name another one.
     """
     cluster, target = options.connection(), options.target()
-    model = catalogue.get_model(cluster.api, cluster.namespace, name)
+    model = catalogue.get_object(cluster.api, catalogue.MODELS, cluster.namespace, name)
     files = wanted_files(model)
     folder = out if out is not None else Path(name)
     access = find_store(cluster.api, target, cluster.namespace)

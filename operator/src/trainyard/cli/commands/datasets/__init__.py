@@ -1,0 +1,18 @@
+"""`trainyard datasets`: check, search, upload, split and look at labelled images."""
+
+from __future__ import annotations
+
+import click
+
+from trainyard.cli.commands.datasets.check import check
+from trainyard.cli.commands.datasets.show import list_, show
+from trainyard.cli.commands.datasets.upload import upload
+
+
+@click.group()
+def datasets() -> None:
+    """Check, upload, split and look at labelled images."""
+
+
+for command in (check, upload, show, list_):
+    datasets.add_command(command)

@@ -1,0 +1,134 @@
+"""What a snapshot would take of a source and what it would refuse, found out without making one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+from trainyard.api.dataset import RefusedCount
+from trainyard.cli.data.statistics import Statistics
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.packing import seen_image
+from trainyard.datasets.refusals import Refusals
+from trainyard.datasets.snapshot import check_classes, check_refused
+from trainyard.datasets.source import LeftOut, LoadedImage, Source
+from trainyard.datasets.union import Place, Union
+
+BAD_FILES = 20
+"""Files with labels that cannot be used that are named."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What reading a source has found beside the images.
+
+    Attributes
+    ----------
+    images
+        Number of images that can be used, copies included.
+    refused
+        What was left out, by reason.
+    bad
+        The first sentences about what fails a snapshot: `file:line: what`.
+    bad_count
+        Number of all of them.
+    """
+
+    images: int
+    refused: Refusals
+    bad: tuple[str, ...]
+    bad_count: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a snapshot of a source would be.
+
+    Attributes
+    ----------
+    read
+        What reading it has found.
+    statistics
+        Of the samples that a snapshot would have.
+    refused
+        Files that are left out.
+    problem
+        Why there would be no snapshot, in a sentence; None if there would.
+    """
+
+    read: Read
+    statistics: Statistics
+    refused: tuple[RefusedCount, ...]
+    problem: str | None
+
+    @property
+    def copies(self) -> int:
+        """Number of images that are the same as another one, and say the same."""
+        at_odds = sum(x.count for x in self.refused if x.reason.startswith("Conflicting"))
+        return self.read.images - self.statistics.samples - at_odds
+
+
+def read_source(
+    source: Source, attribute: str, union: Union, advance: Callable[[int], None]
+) -> Read:
+    """Put all images of a lenient source into `union`, as the snapshot Job does.
+
+    Parameters
+    ----------
+    attribute
+        The selection's.
+    advance
+        Told of each image that was read.
+    """
+    refused = Refusals()
+    refused.add_all(source.refused)
+    bad: list[str] = []
+    images = bad_count = 0
+    for image in source.images():
+        match image:
+            case LoadedImage():
+                images += 1
+                known = image.digest in union
+                place = None if known else Place(0, 0, len(image.data))
+                union.add(seen_image(image, attribute, place))
+            case LeftOut(error=None):
+                refused.add(image.reason, image.name)
+            case LeftOut(error=str() as error):
+                bad_count += 1
+                if len(bad) < BAD_FILES:
+                    # Where it lies stands above the list.
+                    bad.append(error.removesuffix(f" (in {source.uri})"))
+        advance(1)
+    return Read(images, refused, tuple(bad), bad_count)
+
+
+def examine(
+    source: Source, attribute: str, statistics: Statistics, advance: Callable[[int], None]
+) -> Findings:
+    """Read a lenient source and judge it as the snapshot Job would.
+
+    Parameters
+    ----------
+    statistics
+        Empty; counts the samples.
+    advance
+        Told of each image that was read.
+    """
+    with closing(Union()) as union:
+        read = read_source(source, attribute, union, advance)
+        for sample in union.samples(read.refused):
+            statistics.add(sample.width, sample.height, sample.labels, sample.group)
+    return Findings(read, statistics, read.refused.counts(), _problem(read, statistics))
+
+
+def _problem(read: Read, statistics: Statistics) -> str | None:
+    if read.bad:
+        more = f" (and {read.bad_count - 1} more)" if read.bad_count > 1 else ""
+        return f"{read.bad[0]}{more}"
+    try:
+        check_refused(statistics.samples, read.refused)
+        check_classes(len(statistics.labels))
+    except BadData as error:
+        return str(error)
+    return None
