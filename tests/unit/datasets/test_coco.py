@@ -242,7 +242,10 @@ def test_images_without_any_coco_file_say_what_is_missing(tmp_path: Path) -> Non
             document(BOX, images=({**IMAGE, "file_name": "https://example.com/a.jpg"},)),
             ": image 1: the image's name 'https://example.com/a.jpg' leads out of the source",
         ),
-        (document(BOX, images=({**IMAGE, "file_name": 7},)), ": image 1: the image's name 7 is n"),
+        (
+            document(BOX, images=({**IMAGE, "file_name": 7},)),
+            ": image 1: the image's name '7' is n",
+        ),
         (document(BOX, images=({"id": 1, "file_name": "a.jpg"},)), ": image 1: its width 'None'"),
         (document(BOX, images=({**IMAGE, "width": 0},)), ": image 1: its width '0' is no size"),
         (document(BOX, images=({**IMAGE, "height": 1.5},)), ": image 1: its height 1.5 is not a"),

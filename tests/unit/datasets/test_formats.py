@@ -120,9 +120,3 @@ def test_a_bad_data_yaml_is_named(text: bytes, said: str) -> None:
     with pytest.raises(BadData, match=r"data\.yaml") as caught:
         names_of(text, "data.yaml")
     assert said in str(caught.value)
-
-
-@pytest.mark.parametrize("kind", ["records"])
-def test_other_formats_are_not_supported_yet(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(BadData, match=f"the format '{kind}' is not supported yet"):
-        arrange(tmp_path, kind, {"a.jpg": ""})

@@ -101,8 +101,8 @@ def polygon_points(points: Sequence[float], where: str) -> tuple[float, ...]:
     return inside
 
 
-def checked_name(name: object, where: str) -> str:
-    """An attribute or a value, if it is a name: one line of 1 to 128 characters.
+def checked_name(name: object, where: str, what: str = "class name") -> str:
+    """A name (`what` kind of), if it is one: a line of 1 to 128 characters.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def checked_name(name: object, where: str) -> str:
     if not isinstance(name, str) or not _is_name(name):
         shown = repr(name)[:60]
         raise BadData(
-            f"{where}: the class name {shown} is not a line of 1 to 128 characters without control "
+            f"{where}: the {what} {shown} is not a line of 1 to 128 characters without control "
             "characters"
         )
     return name

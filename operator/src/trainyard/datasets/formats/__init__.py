@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from trainyard.api.dataset import DataFormat, Selection
-from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.formats.base import Annotations, Format
 from trainyard.datasets.formats.coco import Coco
 from trainyard.datasets.formats.folders import Folders
+from trainyard.datasets.formats.records import Records
 from trainyard.datasets.formats.voc import Voc
 from trainyard.datasets.formats.yolo import Yolo
 
@@ -18,7 +18,7 @@ def open_format(
     selection: Selection,
     files: SourceFiles,
     *,
-    group_by: str | None = None,  # noqa: ARG001 -- acts with the records
+    group_by: str | None = None,
 ) -> Format:
     """Understand the files of a selection.
 
@@ -45,5 +45,5 @@ def open_format(
             return Coco(selection, files)
         case DataFormat.VOC:
             return Voc(selection, files)
-        case _:
-            raise BadData(f"the format {selection.format.value!r} is not supported yet")
+        case DataFormat.RECORDS:
+            return Records(selection, files, group_by)

@@ -18,8 +18,12 @@ def inner_path(name: object, where: str) -> PurePosixPath:
     BadData
         If it is no path, absolute, or leads out with `..`.
     """
-    if not isinstance(name, str) or not name.strip():
-        raise BadData(f"{where}: the image's name {name!r} is not a text")
+    if not isinstance(name, str) or not name.strip(" ./\\"):
+        raise BadData(f"{where}: the image's name {str(name)[:200]!r} is no file's")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise BadData(f"{where}: the image's name {name[:200]!r} is not Unicode") from None
     # Tools on Windows write backslashes.
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
