@@ -29,8 +29,8 @@ JOB = replace(TRAINING_JOB, name="tds-999999998888", owner_uid=OWNER, suspended=
 DONE = replace(JOB, complete=True)
 BROKEN = replace(JOB, failed=True, failure="backoff limit")
 POD = replace(TRAINING_POD, phase="Pending", node="")
-RECORDS = dataset(
-    selections=[{"source": {"s3": {"bucket": "data"}}, "format": "records"}],
+VOLUME = dataset(
+    selections=[{"source": {"volume": {"claimName": "data"}}, "format": "records"}],
 )
 
 
@@ -52,13 +52,13 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         ("False", "Draft", "a draft: set spec.suspend to false to make the snapshot"),
         False,
     ),
-    "a format that does not act yet": (
-        known(dataset=RECORDS),
+    "a source that does not act yet": (
+        known(dataset=VOLUME),
         DatasetPhase.FAILED,
         (
             "False",
             "NotYetSupported",
-            "Dataset train: spec.selections[0].format: records is not supported yet: remove it",
+            "Dataset train: spec.selections[0].source.volume is not supported yet: remove it",
         ),
         False,
     ),

@@ -68,9 +68,9 @@ def test_template_field(spec: dict[str, Any], field: str | None) -> None:
 DATASET: dict[str, tuple[dict[str, Any], str | None]] = {
     "folders act": ({"selections": [{"source": S3, "format": "folders"}]}, None),
     "yolo acts": ({"selections": [{"source": S3, "format": "yolo"}]}, None),
-    "records as the second": (
-        {"selections": [{"source": S3, "format": "yolo"}, {"source": S3, "format": "records"}]},
-        "spec.selections[1].format: records",
+    "all formats act": (
+        {"selections": [{"source": S3, "format": kind} for kind in ("coco", "voc", "records")]},
+        None,
     ),
     "a volume": (
         {"selections": [{"source": {"volume": {"claimName": "c"}}, "format": "yolo"}]},

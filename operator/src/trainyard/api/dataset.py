@@ -157,8 +157,8 @@ class Selection(ApiModel):
     format: DataFormat
     """`folders`: one folder per class, images inside. `yolo`: images with a text file of boxes or
     polygons beside or under labels/. `coco`: JSON files of boxes, polygons and masks, and the
-    images they name. `voc`: an XML file of boxes for each image. `records` is not supported
-    yet."""
+    images they name. `voc`: an XML file of boxes for each image. `records`: Parquet or JSON
+    lines, a row for each image or object, with tags and submissions."""
     filter: SelectionFilter | None = None
     """Which of the images found are taken; without it, all."""
     attribute: Label = "class"
@@ -166,8 +166,8 @@ class Selection(ApiModel):
     class_names: Annotated[
         tuple[ListedLabel, ...], Field(max_length=5000, json_schema_extra=atomic_list())
     ] = ()
-    """Names of the classes by index, for data that carries numbers only. Without it the names
-    come from the data (data.yaml, or the folders' names)."""
+    """Names of the classes by index. What the data calls a class must be one of them, or a number
+    below their count. Without it the names are those of the data."""
 
 
 class DatasetSpec(ApiModel):

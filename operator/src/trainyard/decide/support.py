@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from trainyard.api.capability import CapabilitySpec, CapabilityType, Geometry
-from trainyard.api.dataset import DataFormat, DatasetSpec
+from trainyard.api.dataset import DatasetSpec
 from trainyard.api.process import OnExistingRun, TrainingProcessSpec
 from trainyard.api.template import Engine, TrainingTemplateSpec
 
 SUPPORTED_ENGINES = frozenset({Engine.YOLO_DET, Engine.YOLO_CLS})
-SUPPORTED_FORMATS = frozenset(DataFormat) - {DataFormat.RECORDS}
 
 
 def unsupported_in_dataset(spec: DatasetSpec) -> str | None:
     """The first field of a Dataset that does not act yet, as `field: value`; None if all act."""
     for index, selection in enumerate(spec.selections):
         path = f"spec.selections[{index}]"
-        if selection.format not in SUPPORTED_FORMATS:
-            return f"{path}.format: {selection.format}"
         if selection.source.volume is not None:
             return f"{path}.source.volume"
     return None
