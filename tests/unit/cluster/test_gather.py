@@ -22,6 +22,8 @@ from tests.unit.builders import (
     template,
 )
 from tests.unit.cluster.fake_api import FakeApi
+from tests.unit.snapshots import Snapshots, sample
+from trainyard.api.comparison import Comparison, SplitContent
 from trainyard.api.documents import dump_yaml
 from trainyard.api.report import LastWords
 from trainyard.cluster.api_server import ApiServer
@@ -315,12 +317,36 @@ def test_model_of_the_same_name_says_who_made_it(world: World, lineage: Any, mad
     assert facts.model_made_by == made_by
 
 
-def test_overlaps_are_compared_once_all_snapshots_are_there(world: World) -> None:
-    world.process()
-    world.cache.put(DATASET, dataset("train", snapshot=snapshot_status()).to_wire())
-    facts = world.gatherer.process("demo/digits")
-    assert facts is not None
-    assert facts.data is None
+class TestComparedSplits:
+    @pytest.fixture(autouse=True)
+    def ready(self, world: World, tmp_path: Path) -> None:
+        """Train and dev are ready."""
+        snapshots = Snapshots(FolderStore(), f"file://{tmp_path}/objects", tmp_path)
+        for name in ("train", "dev"):
+            snapshot = snapshot_status(name[0] * 64) | {"uri": snapshots.make([sample(name)])}
+            world.cache.put(DATASET, dataset(name, snapshot=snapshot).to_wire())
+
+    def test_are_known_before_the_first_attempt(self, world: World) -> None:
+        world.process(phase="Queued")
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None
+        assert facts.data == Comparison({"train": SplitContent(1), "dev": SplitContent(1)})
+
+    def test_are_not_asked_for_before_all_snapshots_are_there(self, world: World) -> None:
+        world.cache.put(DATASET, dataset("dev").to_wire())
+        world.process()
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None and facts.data is None
+
+    def test_are_not_asked_for_once_an_attempt_is_on_record(self, world: World) -> None:
+        world.process(**ATTEMPT)
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None and facts.data is None
+
+    def test_are_not_asked_for_of_a_draft(self, world: World) -> None:
+        world.cache.put(PROCESS, process(suspend=True).to_wire())
+        facts = world.gatherer.process("demo/digits")
+        assert facts is not None and facts.data is None
 
 
 class TestLaterAttempts:

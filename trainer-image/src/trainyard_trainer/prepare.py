@@ -100,16 +100,19 @@ def prepare(
     Raises
     ------
     BadData
-        If a snapshot is not what it should be, splits share an image, or one has no image.
+        If a snapshot is not what it should be, splits share an image or a group, or one has no
+        image.
     ClassesMissing
         If the train data lacks a class.
     """
     classes = {(output.attribute, output.value): output.position for output in outputs}
     staging = Staging(store, cache)
     found: dict[str, dict[bytes, _Merged]] = {}
+    groups: dict[str, set[str]] = {}
     for split, references in _used(splits):
-        found[split] = _collect(staging, references, root / "manifests")
+        found[split], groups[split] = _collect(staging, references, root / "manifests")
     _check_disjoint(found)
+    _check_groups(groups)
     counts = {}
     for split, images in found.items():
         _choose(images, split, engine, classes)
@@ -136,8 +139,10 @@ def _used(splits: RunSplits) -> list[tuple[str, Sequence[SnapshotRef]]]:
 
 def _collect(
     staging: Staging, references: Sequence[SnapshotRef], folder: Path
-) -> dict[bytes, _Merged]:
+) -> tuple[dict[bytes, _Merged], set[str]]:
+    """The images of a split, and the groups that they are of."""
     images: dict[bytes, _Merged] = {}
+    groups: set[str] = set()
     for reference in references:
         path = folder / f"{reference.digest}.parquet"
         snapshot = staging.samples(reference.uri, path)
@@ -151,7 +156,9 @@ def _collect(
             shard = shards[sample.shard]
             known = images.setdefault(sample.digest, _Merged(sample, shard, set(), []))
             known.labels.update(sample.labels)
-    return images
+            if sample.group is not None:
+                groups.add(sample.group)
+    return images, groups
 
 
 def _check_disjoint(found: dict[str, dict[bytes, _Merged]]) -> None:
@@ -164,6 +171,18 @@ def _check_disjoint(found: dict[str, dict[bytes, _Merged]]) -> None:
             raise BadData(
                 f"{len(shared)} images are in train and in {split}, for example {names}: a model "
                 "must be judged on images that it has not learnt from"
+            )
+
+
+def _check_groups(groups: dict[str, set[str]]) -> None:
+    """Nor a group: samples of one video or patient are nearly the same image many times."""
+    for split in ("dev", "test"):
+        shared = sorted(groups["train"] & groups.get(split, set()))
+        if shared:
+            names = ", ".join(shared[:_EXAMPLES])
+            raise BadData(
+                f"{len(shared)} groups have samples in train and in {split}, for example {names}: "
+                "keep each group whole on one side"
             )
 
 
