@@ -1,5 +1,6 @@
 """The Datasets of docs/datasets.md do what the page says of them."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,15 @@ def examples(store: Store, s3_server: S3Server) -> Store:
             store.write_bytes(join(root, f"digits/{split}/{number % 10}/{number:04}.png"), image)
             store.write_bytes(join(root, f"nuclei/{split}/images/{tile}.png"), image)
             store.write_bytes(join(root, f"nuclei/{split}/labels/{tile}.txt"), b"0 .5 .5 .2 .2\n")
+    rows: list[dict[str, Any]] = [
+        {"image": "1.png", "value": "cat", "tags": ["reviewed"], "submittedAt": "2026-02-01"},
+        {"image": "2.png", "value": "cat", "tags": ["reviewed"], "submittedAt": "2025-02-01"},
+        {"image": "3.png", "value": "cat", "submittedAt": "2026-02-01"},
+    ]
+    for row in rows:
+        store.write_bytes(join(root, "records", row["image"]), image_bytes(int(row["image"][0])))
+    table = "".join(json.dumps(row | {"patient": "p"}) + "\n" for row in rows)
+    store.write_bytes(join(root, "records/rows.jsonl"), table.encode())
     for split in ("train", "dev"):
         store.write_bytes(join(root, f"nuclei/{split}/data.yaml"), b"names: {0: nucleus}\n")
     return store
@@ -67,6 +77,7 @@ def examples(store: Store, s3_server: S3Server) -> Store:
         ("nuclei-and-more", 80, {}),
         ("some-ones-and-sevens", 8, {"Filtered": 32}),
         ("nuclei-by-column", 40, {}),
+        ("reviewed-this-year", 1, {"Filtered": 2}),
     ],
 )
 def test_its_snapshot_has_what_the_page_says(

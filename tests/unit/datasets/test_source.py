@@ -1,6 +1,7 @@
 """What of a source is taken, in which order, and what is read for it."""
 
 import hashlib
+import json
 import random
 import shutil
 import tracemalloc
@@ -244,6 +245,63 @@ def test_every_image_is_in_the_group_that_its_path_names(watched: _Watched, tmp_
         ("b/other.png", "NoGroup")
     ]
     assert "other.png" not in watched.read
+
+
+def records(root: Path, *rows: dict[str, object]) -> None:
+    """Images and one table that says these things about them."""
+    names = sorted({str(row["image"]) for row in rows})
+    write_folder(root, {name: image_bytes(n) for n, name in enumerate(names)})
+    (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_column_of_records_names_the_group(watched: _Watched, tmp_path: Path) -> None:
+    records(
+        tmp_path,
+        {"image": "1.png", "value": "cat", "patient": "p1"},
+        {"image": "2.png", "value": "cat", "patient": 2},
+        {"image": "3.png", "value": "cat"},
+    )
+    found = results(open_source(watched, tmp_path, "records", group_by="patient"))
+    groups = {image.name: image.group for image in found if isinstance(image, LoadedImage)}
+    assert groups == {"1.png": "p1", "2.png": "2"}
+    assert reasons(found) == {"NoGroup": 1}
+
+
+def test_what_is_asked_of_submissions_tags_and_text_holds_together(
+    watched: _Watched, tmp_path: Path
+) -> None:
+    early, late = "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"
+    records(
+        tmp_path,
+        {"image": "1.png", "value": "cat", "tags": ["night", "cam1"], "submittedAt": late},
+        {"image": "2.png", "value": "cat", "tags": ["night", "cam1"], "submittedAt": early},
+        {"image": "3.png", "value": "cat", "tags": ["cam1"], "submittedAt": late},
+        {"image": "4.png", "value": "cat", "tags": ["night"], "submittedAt": late},
+        {"image": "cam1.png", "value": "cat", "tags": ["night"], "submittedAt": late},
+    )
+    found = results(
+        open_source(
+            watched,
+            tmp_path,
+            "records",
+            tags=["night"],
+            search="CAM1",
+            submittedAfter="2026-02-01T00:00:00Z",
+        )
+    )
+    assert taken(found) == ["1.png", "cam1.png"]
+    assert reasons(found) == {"Filtered": 3}
+    assert sorted(watched.read) == ["1.png", "cam1.png"]
+
+
+def test_a_class_counts_as_the_last_submission_names_it(watched: _Watched, tmp_path: Path) -> None:
+    first: dict[str, object] = {"image": "1.png", "entity": "e", "value": "cat", "submittedAt": 1}
+    records(tmp_path, first, first | {"value": "dog", "submittedAt": 2})
+    cats = open_source(watched, tmp_path, "records", classes=["cat"], latestSubmissionsOnly=True)
+    with pytest.raises(BadData, match="takes none of the 1 images"):
+        results(cats)
+    found = results(open_source(watched, tmp_path, "records", classes=["cat"]))
+    assert taken(found) == ["1.png"]
 
 
 def test_without_group_by_images_have_no_group(watched: _Watched, tmp_path: Path) -> None:
