@@ -349,6 +349,23 @@ class TestComparedSplits:
         assert facts is not None and facts.data is None
 
 
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+def test_job_is_read_anew_whose_pod_is_seen_before_it_is_seen_started(
+    world: World, phase: str
+) -> None:
+    """Else a run that is done is recorded, and its Job removed, before its controller knows."""
+    world.process(**ATTEMPT)
+    seen = world.job()
+    later = {"resourceVersion": "7"}
+    world.fake.put(JOB_PATH, {**seen, "metadata": seen["metadata"] | later})
+    seen["spec"] = {"suspend": True}
+    world.cache.put(POD, world.pod(phase, exitCode=0))
+    facts = world.gatherer.process("demo/digits")
+    assert facts is not None and facts.job is not None
+    assert facts.job.live
+    assert facts.verdict is None
+
+
 class TestLaterAttempts:
     BETWEEN = {
         "phase": "Queued",

@@ -136,9 +136,9 @@ class Gatherer:
             namespace, names.training_job(meta.uid, number), meta.uid, attempted and not between
         )
         pod = self._pod_of_attempt(process, number, job) if attempted else None
-        if job is not None and job.suspended and pod is not None and not pod.over:
-            # They are watched apart: a pod may be seen before its Job is seen started, and must
-            # not be taken for one whose Job somebody suspended.
+        if job is not None and job.suspended and pod is not None:
+            # They are watched apart: a pod may be seen, and may even be over, before its Job is
+            # seen started, and must not be taken for one whose Job somebody suspended.
             raw_job = self._api.get(JOB, job.name, namespace)
             if raw_job is not None:
                 self._cache.put(JOB, raw_job)
