@@ -360,6 +360,7 @@ def test_job_is_read_anew_whose_pod_is_seen_before_it_is_seen_started(
     world.fake.put(JOB_PATH, {**seen, "metadata": seen["metadata"] | later})
     seen["spec"] = {"suspend": True}
     world.cache.put(POD, world.pod(phase, exitCode=0))
+    world.fake.put(POD_PATH, world.pod(phase, exitCode=0))
     facts = world.gatherer.process("demo/digits")
     assert facts is not None and facts.job is not None
     assert facts.job.live
