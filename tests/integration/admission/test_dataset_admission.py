@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
+import yaml
 from admission_server import DATASET, DRAFT, REMOVE, SELECTION, Server, changed
 from cases import Accepted, Edit, Refusal, check_accepted, check_edit, check_refused, table
 
@@ -14,6 +17,15 @@ FROZEN = "a Dataset's spec is immutable once suspend is false: create a new Data
 EXACTLY_ONE = "give exactly one of s3 and volume"
 S3 = {"bucket": "images", "prefix": "a"}
 VOLUME = {"claimName": "data", "path": "a"}
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "datasets.md"
+
+
+def on_the_page() -> list[Json]:
+    """The manifests that docs/datasets.md shows."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.M)
+    return [document for block in blocks for document in yaml.safe_load_all(block)]
 
 
 def with_source(**source: Any) -> Json:
@@ -54,6 +66,8 @@ def with_filter(kind: str, **rule: Any) -> Json:
         Accepted("groups by a column",
                  changed(with_selection(format="records"), groupBy="patient")),
         Accepted("groups of a draft", changed(DRAFT, groupBy="x" * 256)),
+        *(Accepted(f"{item['metadata']['name']} of the documentation", item)
+          for item in on_the_page()),
         Accepted("5,000 class names", with_selection(classNames=[f"c{n}" for n in range(5000)])),
     ]
 )  # fmt: skip
