@@ -4,7 +4,7 @@ import pytest
 
 from trainyard.api.dataset import Selection
 from trainyard.datasets.errors import BadData
-from trainyard.datasets.filters import ImageFilter, describe
+from trainyard.datasets.filters import ImageFilter
 from trainyard.datasets.formats import Annotations
 from trainyard.datasets.labels import Label
 
@@ -74,9 +74,15 @@ def test_what_needs_records_is_an_error_elsewhere(field: str, value: object) -> 
 
 
 def test_a_filter_is_told_as_it_was_written() -> None:
-    rule = selection(classes=["cat", "dog"], search="x", limit=3, seed=0).filter
-    assert rule is not None
-    assert describe(rule) == "classes cat, dog; search x; limit 3; seed 0"
-    many = selection(classes=[f"class-{n}" for n in range(99)]).filter
-    assert many is not None
-    assert len(describe(many)) < 80
+    rule = {"classes": ["cat", "dog"], "search": "x", "limit": 3, "seed": 0}
+    told = "classes cat, dog; search x; limit 3; seed 0"
+    assert ImageFilter(selection(**rule)).describe() == told
+    many = selection(classes=[f"class-{n}" for n in range(99)])
+    assert len(ImageFilter(many).describe()) < 80
+
+
+def test_a_filter_of_classes_tells_which_there_are_instead() -> None:
+    filter_ = ImageFilter(selection(classes=["catt"]))
+    for value in ["dog", "cat", *"zyxwv"]:
+        filter_.takes("a.png", said(value, "eel"))
+    assert filter_.other_classes() == ["cat", "dog", "eel", "v", "w"]

@@ -7,11 +7,15 @@ as not wanted. `limit` is in `sampling`.
 from __future__ import annotations
 
 import unicodedata
+from heapq import nsmallest
+from threading import Lock
 
 from trainyard.api.dataset import DataFormat, Selection, SelectionFilter
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.formats import Annotations
 
+_LENGTH = 60
+_EXAMPLES = 5
 _NEEDS_RECORDS = ("latest_submissions_only", "tags", "submitted_after", "submitted_before")
 
 
@@ -39,33 +43,56 @@ class ImageFilter:
         self._classes = frozenset(rule.classes)
         self._tags = frozenset(rule.tags)
         self._search = _folded(rule.search or "")
+        self._rule = rule
+        self._others: set[str] = set()
+        self._lock = Lock()
 
     def may_take(self, name: str) -> bool:
         """False if the path alone says that the image is not taken: nothing need be read."""
         return self._has_tags or self._search in _folded(name)
 
     def takes(self, name: str, annotations: Annotations) -> bool:
-        """Whether the image at the path `name` is taken, with all of its labels."""
+        """Whether the image at the path `name` is taken, with all of its labels.
+
+        Called by several threads at once.
+        """
         return (
             annotations.wanted
             and self._tags <= annotations.tags
-            and (not self._classes or any(x.value in self._classes for x in annotations.labels))
+            and self._has_class(annotations)
             and (
                 self._search in _folded(name)
                 or any(self._search in _folded(tag) for tag in annotations.tags)
             )
         )
 
+    def describe(self) -> str:
+        """The filter as it was written, shortened."""
+        said = []
+        for name, value in self._rule.to_wire().items():
+            if value is False or value == [] or (name == "seed" and self._rule.limit is None):
+                continue
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            said.append(
+                f"{name} {shown if len(shown) <= _LENGTH else shown[: _LENGTH - 3] + '...'}"
+            )
+        return "; ".join(said)
 
-def describe(rule: SelectionFilter) -> str:
-    """The filter as a person wrote it, shortened."""
-    said = []
-    for name, value in rule.to_wire().items():
-        if value is False or value == [] or (name == "seed" and rule.limit is None):
-            continue
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        said.append(f"{name} {shown if len(shown) <= 60 else shown[:57] + '...'}")
-    return "; ".join(said)
+    def other_classes(self) -> list[str]:
+        """Some of the classes of images that were not taken for lack of those asked for."""
+        return sorted(self._others)
+
+    def _has_class(self, annotations: Annotations) -> bool:
+        if not self._classes:
+            return True
+        values = {label.value for label in annotations.labels}
+        if values & self._classes:
+            return True
+        if not values <= self._others:
+            with self._lock:
+                # The first by name: the same ones in whatever order images come.
+                self._others = set(nsmallest(_EXAMPLES, self._others | values))
+        return False
 
 
 def _folded(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
-from trainyard.datasets.filters import ImageFilter, describe
+from trainyard.datasets.filters import ImageFilter
 from trainyard.datasets.formats import Annotations, open_format
 from trainyard.datasets.formats.base import check_size, nothing_found
 from trainyard.datasets.groups import Grouping
@@ -197,9 +197,11 @@ class Source:
             self._nothing_taken &= isinstance(image, LeftOut) and image.reason == "Filtered"
             yield image
         if self._nothing_taken:
+            others = ", ".join(self._filter.other_classes())
             raise BadData(
-                f"the filter ({describe(self._rule)}) takes none of the {len(self)} images under "
-                f"{self.uri}: correct it, or remove the selection"
+                f"the filter ({self._filter.describe()}) takes none of the {len(self)} images "
+                f"under {self.uri}{f', whose classes are for example {others}' if others else ''}: "
+                "correct it, or remove the selection"
             )
 
     def close(self) -> None:
