@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.world import World
+from support.world import CLASSES, World
 
 from trainyard.cluster.resources import DATASET, JOB, PROCESS, TEMPLATE
 
@@ -63,6 +63,27 @@ def test_overlapping_splits_are_counted_with_examples_of_both_names(world: World
     assert "cat/same.png = cat/renamed.png" in message
     assert "dog/same.png" in message
     assert message.endswith("remove them from one of the two, then create a new process")
+
+
+def test_groups_on_both_sides_are_counted_with_examples(world: World) -> None:
+    world.capability()
+    world.template()
+    frames = {
+        split: {
+            f"{value}/video{video}_{split}.png": f"{split} {value} {video}".encode()
+            for value in CLASSES
+            for video in videos
+        }
+        for split, videos in {"train": (1, 2, 3), "dev": (3, 4), "test": (5, 1)}.items()
+    }
+    for split, images in frames.items():
+        world.dataset(split, images, groupBy=r"/(video\d+)_")
+    world.process("cats", datasets={split: [split] for split in frames})
+    assert _refused(world, "cats", "GroupsOverlap") == (
+        "1 group has samples in train (2) and in dev (2), for example video3; 1 group has samples "
+        "in train (2) and in test (2), for example video1: keep each group whole on one side, "
+        "then create a new process"
+    )
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ def _settle(world: World) -> None:
     world.wait_phase(PROCESS, "running", "Running")
     assert hold.run is not None
     assert hold.run.report(progress_of(hold.run.run_file(), 1, 4)) == 204
-    world.process("queued")
+    # Dev without dogs: a warning, which is told once.
+    world.dataset("cats", {"cat/1.png": b"a cat that nobody else has"})
+    world.process("queued", datasets={"train": ["train"], "dev": ["cats"]})
     for name, phase in {
         "done": "Succeeded",
         "crashed": "Failed",
@@ -67,6 +69,7 @@ def _settle(world: World) -> None:
     }.items():
         world.wait_phase(PROCESS, name, phase)
     eventually("the report in status", lambda: "progress" in world.status("running"))
+    assert world.status("queued")["data"]["warnings"]
     world.is_alone()
     time.sleep(2)
 

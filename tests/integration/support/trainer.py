@@ -23,6 +23,7 @@ import requests
 
 from trainyard.api.dataset import ClassCount
 from trainyard.api.documents import load_yaml
+from trainyard.api.grouping import GroupPattern, parse_group_by
 from trainyard.api.manifest import (
     CHECKPOINT_NAME,
     CHECKPOINTS_FOLDER,
@@ -41,6 +42,7 @@ from trainyard.api.report import EpochReport, ExitCode, LastWords, ProgressRepor
 from trainyard.api.run import RUN_FILE, SNAPSHOT_FILE, RunFile, SnapshotRunFile
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.resources import ResourceType
+from trainyard.datasets.images import RefusedImage, inspect
 from trainyard.stores import PreconditionFailed, Store, join
 
 Json = dict[str, Any]
@@ -326,6 +328,7 @@ SAMPLES = pa.schema(
         ("shard", pa.int32()),
         ("offset", pa.int64()),
         ("size", pa.int64()),
+        ("look", pa.binary(32)),
         ("labels", LABELS),
     ]
 )
@@ -356,12 +359,13 @@ def snapshot(run: PodRun) -> Ending:
                 rows[digest] = {
                     "digest": digest,
                     "name": entry.name,
-                    "group": None,
+                    "group": _group(told, entry.name),
                     "width": 8,
                     "height": 8,
                     "shard": 0,
                     "offset": offset,
                     "size": len(data),
+                    "look": _look(data),
                     "labels": [label],
                 }
     if not rows:
@@ -402,6 +406,23 @@ def snapshot(run: PodRun) -> Ending:
         location=location,
     )
     return Ending(0, words.model_dump_json())
+
+
+def _group(told: SnapshotRunFile, name: str) -> str | None:
+    """What an image belongs together with, by a pattern."""
+    if told.group_by is None:
+        return None
+    grouping = parse_group_by(told.group_by, (selection.format for selection in told.selections))
+    assert isinstance(grouping, GroupPattern)
+    return grouping.group_of(name)
+
+
+def _look(data: bytes) -> bytes | None:
+    """What an image looks like, where the test has one and not just some bytes."""
+    try:
+        return inspect(data, "image").look
+    except RefusedImage:
+        return None
 
 
 def _stored(store: Store, folder: str, pattern: str, data: bytes) -> StoredFile:

@@ -163,7 +163,12 @@ class World:
         self.apply("TrainingTemplate", name, {**whole, **spec})
 
     def dataset(
-        self, name: str, images: dict[str, bytes] | None = None, *, suspend: bool = False
+        self,
+        name: str,
+        images: dict[str, bytes] | None = None,
+        *,
+        suspend: bool = False,
+        **spec: Any,
     ) -> None:
         """Apply a Dataset of images by path; by default three of each class, unlike any other's."""
         if images is None:
@@ -175,7 +180,7 @@ class World:
         prefix = self.put_images(name, images)
         source = {"s3": {"bucket": BUCKET, "prefix": prefix}}
         selections = [{"format": "folders", "source": source}]
-        self.apply("Dataset", name, {"selections": selections, "suspend": suspend})
+        self.apply("Dataset", name, {"selections": selections, "suspend": suspend, **spec})
 
     def inputs(self) -> None:
         """Apply what a run needs: Capability `animals`, TrainingTemplate `small`, Datasets."""
