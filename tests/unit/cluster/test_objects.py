@@ -37,13 +37,20 @@ def run(gpus: int = 0, **spec: Any) -> RunFile:
     )
 
 
-def snapshot_run() -> SnapshotRunFile:
+S3_SELECTION = {"source": {"s3": {"bucket": "data"}}, "format": "folders"}
+
+
+def volume_selection(claim: str, path: str = "") -> dict[str, Any]:
+    return {"source": {"volume": {"claimName": claim, "path": path}}, "format": "folders"}
+
+
+def snapshot_run(*selections: dict[str, Any]) -> SnapshotRunFile:
     return SnapshotRunFile.model_validate(
         {
             "name": "train",
             "namespace": "demo",
             "uid": DATASET_UID,
-            "selections": [{"source": {"s3": {"bucket": "data"}}, "format": "folders"}],
+            "selections": selections or [S3_SELECTION],
             "output": "s3://trainyard/datasets/demo",
         }
     ).sealed()
@@ -82,14 +89,12 @@ class TestEveryJob:
         spec: dict[str, Any] = BUNDLES[name].job["spec"]
         return spec
 
-    def test_makes_one_pod_once(self, name: str) -> None:
+    def test_makes_one_pod_at_a_time(self, name: str) -> None:
         spec = self.spec(name)
-        assert (spec["parallelism"], spec["completions"], spec["backoffLimit"]) == (1, 1, 0)
+        assert (spec["parallelism"], spec["completions"]) == (1, 1)
         assert spec["podReplacementPolicy"] == "Failed"
         assert spec["template"]["spec"]["restartPolicy"] == "Never"
-        assert not {"ttlSecondsAfterFinished", "activeDeadlineSeconds", "podFailurePolicy"} & set(
-            spec
-        )
+        assert not {"ttlSecondsAfterFinished", "activeDeadlineSeconds"} & set(spec)
 
     def test_fits_pod_security_restricted(self, name: str) -> None:
         pod = self.spec(name)["template"]["spec"]
@@ -169,6 +174,42 @@ def test_snapshot_starts_at_once_and_asks_for_no_gpu() -> None:
     (container,) = spec["template"]["spec"]["containers"]
     assert spec["suspend"] is False
     assert "nvidia.com/gpu" not in container["resources"]["requests"]
+
+
+def test_snapshot_of_volumes_mounts_each_claim_once_and_read_only() -> None:
+    selections = (volume_selection("a", "x"), S3_SELECTION, volume_selection("b"))
+    run_ = snapshot_run(*selections, volume_selection("a", "y"))
+    pod = objects.snapshot_bundle(run_, PLAIN).job["spec"]["template"]["spec"]
+    claims = {
+        item["name"]: item["persistentVolumeClaim"]
+        for item in pod["volumes"]
+        if "persistentVolumeClaim" in item
+    }
+    assert claims == {
+        "source-0": {"claimName": "a", "readOnly": True},
+        "source-1": {"claimName": "b", "readOnly": True},
+    }
+    mounts = {
+        item["mountPath"]: (item["name"], item["readOnly"])
+        for item in pod["containers"][0]["volumeMounts"]
+        if item["name"].startswith("source-")
+    }
+    assert mounts == {
+        "/sources/0": ("source-0", True),
+        "/sources/2": ("source-1", True),
+        "/sources/3": ("source-0", True),
+    }
+
+
+def test_only_a_snapshot_is_tried_again_by_its_job_and_not_over_bad_data() -> None:
+    for name in TRAININGS:
+        spec = BUNDLES[name].job["spec"]
+        assert (spec["backoffLimit"], "podFailurePolicy" in spec) == (0, False)
+    spec = BUNDLES["snapshot"].job["spec"]
+    assert spec["backoffLimit"] > 0
+    fails, ignored = spec["podFailurePolicy"]["rules"]
+    assert (fails["action"], fails["onExitCodes"]["values"]) == ("FailJob", [65, 78])
+    assert ignored == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
 
 
 def spec_hash(bundle: Bundle) -> str:

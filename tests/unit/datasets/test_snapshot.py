@@ -286,17 +286,26 @@ def test_a_source_that_changes_while_it_is_read_fails_naming_the_file(
         snapshot(_ChangesWhileRead(store, "a/2.png"), prefix, selection(prefix))
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"source": {"volume": {"claimName": "c"}}}, "source.volume is not supported yet"),
-    ],
-)
-def test_what_does_not_act_yet_is_refused(
-    store: Store, prefix: str, change: dict[str, Any], said: str
+def test_copies_of_different_groups_are_left_out_and_named(
+    store: Store, prefix: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadData, match=said):
-        snapshot(store, prefix, selection(prefix) | change)
+    files = {f"a/cam{n % 5}_{n}.png": image_bytes(n) for n in range(60)}
+    put(store, prefix, files | {"a/cam9_x.png": image_bytes(7)})
+    made = snapshot(store, prefix, selection(prefix), group_by=r"(cam\d)_")
+    described, samples = read(store, made, tmp_path)
+    assert len(samples) == 59
+    (refused,) = described.refused
+    assert (refused.reason, refused.count) == ("ConflictingGroups", 2)
+    assert refused.examples == ("a/cam2_7.png", "a/cam9_x.png")
+
+
+def test_more_classes_than_a_status_can_list_are_refused(
+    store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainyard.datasets.snapshot.CLASSES_LIMIT", 3)
+    put(store, prefix, {f"{n}/1.png": image_bytes(n) for n in range(4)})
+    with pytest.raises(BadData, match="the labels have 4 classes, more than the 3 allowed"):
+        snapshot(store, prefix, selection(prefix))
 
 
 def test_snapshot_json_reads_as_documented(store: Store, prefix: str) -> None:

@@ -29,9 +29,6 @@ JOB = replace(TRAINING_JOB, name="tds-999999998888", owner_uid=OWNER, suspended=
 DONE = replace(JOB, complete=True)
 BROKEN = replace(JOB, failed=True, failure="backoff limit")
 POD = replace(TRAINING_POD, phase="Pending", node="")
-VOLUME = dataset(
-    selections=[{"source": {"volume": {"claimName": "data"}}, "format": "records"}],
-)
 
 
 def known(**changes: Any) -> DatasetFacts:
@@ -52,14 +49,14 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         ("False", "Draft", "a draft: set spec.suspend to false to make the snapshot"),
         False,
     ),
-    "a source that does not act yet": (
-        known(dataset=VOLUME),
-        DatasetPhase.FAILED,
-        (
-            "False",
-            "NotYetSupported",
-            "Dataset train: spec.selections[0].source.volume is not supported yet: remove it",
+    "records on a volume, just applied": (
+        known(
+            dataset=dataset(
+                selections=[{"source": {"volume": {"claimName": "data"}}, "format": "records"}]
+            )
         ),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Snapshotting", "the snapshot is being made"),
         False,
     ),
     "a groupBy that is no regular expression": (
@@ -143,6 +140,95 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         known(job=JOB, pod=replace(POD, unschedulable="0/2 nodes are available")),
         DatasetPhase.SNAPSHOTTING,
         ("False", "Unschedulable", "the snapshot's pod cannot be placed: 0/2 nodes are available"),
+        False,
+    ),
+    "a claim is missing": (
+        known(
+            job=JOB,
+            pod=replace(POD, unschedulable='persistentvolumeclaim "pictures" not found'),
+        ),
+        DatasetPhase.SNAPSHOTTING,
+        (
+            "False",
+            "Unschedulable",
+            'the snapshot\'s pod cannot be placed: persistentvolumeclaim "pictures" not found',
+        ),
+        False,
+    ),
+    "a volume may be on its way": (
+        known(job=JOB, pod=replace(POD, node="gpu-1", waiting_reason="ContainerCreating")),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Snapshotting", "the snapshot is being made"),
+        True,
+    ),
+    "a volume cannot be mounted": (
+        known(
+            job=JOB,
+            pod=replace(POD, node="gpu-1", waiting_reason="ContainerCreating"),
+            mount_failure="timed out waiting for the condition",
+        ),
+        DatasetPhase.SNAPSHOTTING,
+        (
+            "False",
+            "VolumeNotMounted",
+            "a volume cannot be mounted on node gpu-1: timed out waiting for the condition",
+        ),
+        True,
+    ),
+    "a pod was killed": (
+        known(job=replace(JOB, failed_pods=1), pod=replace(POD, phase="Failed", exit_code=137)),
+        DatasetPhase.SNAPSHOTTING,
+        (
+            "False",
+            "Snapshotting",
+            "the trainer ended with exit code 137; see kubectl logs tp-111111112222-1-x7x7x; the "
+            "next attempt goes on from what is packed",
+        ),
+        False,
+    ),
+    "the second attempt runs": (
+        known(job=replace(JOB, failed_pods=1), pod=replace(POD, phase="Running")),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Snapshotting", "the snapshot is being made, attempt 2"),
+        False,
+    ),
+    "the pod has succeeded and the Job does not know": (
+        known(job=JOB, pod=replace(POD, phase="Succeeded", exit_code=0)),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Snapshotting", "the snapshot is made, its Job is being concluded"),
+        False,
+    ),
+    "the pod is evicted": (
+        known(job=JOB, pod=replace(POD, phase="Running", node="gpu-1", deletion_time=after(60))),
+        DatasetPhase.SNAPSHOTTING,
+        (
+            "False",
+            "Snapshotting",
+            "pod tp-111111112222-1-x7x7x is being ended; the next one goes on from what is packed",
+        ),
+        True,
+    ),
+    "the pod's node is lost": (
+        known(job=JOB, pod=replace(POD, phase="Running", node="gpu-1", deletion_time=after(-100))),
+        DatasetPhase.SNAPSHOTTING,
+        (
+            "False",
+            "AwaitingEvidence",
+            "pod tp-111111112222-1-x7x7x was deleted and node gpu-1 does not say that it is gone: "
+            "the snapshot goes on once the node is back, was deleted, or has the taint "
+            "out-of-service",
+        ),
+        True,
+    ),
+    "the memory does not suffice, attempt for attempt": (
+        known(job=BROKEN, pod=replace(POD, phase="Failed", exit_code=137, oom_killed=True)),
+        DatasetPhase.FAILED,
+        (
+            "False",
+            "OutOfMemory",
+            "the container was killed for its memory limit: raise the operator's setting "
+            "trainer.snapshotMemory",
+        ),
         False,
     ),
     "the Job failed over bad labels": (
@@ -233,7 +319,7 @@ def recorded(facts: DatasetFacts) -> DatasetFacts:
     return replace(facts, dataset=facts.dataset.model_copy(update={"status": status}))
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "just applied"])
+@pytest.mark.parametrize("name", [name for name in CASES if "just applied" not in name])
 def test_a_job_is_made_once_and_only_for_what_can_be_read(name: str) -> None:
     facts = CASES[name][0]
     assert decide_dataset(recorded(facts) if facts.job else facts, NOW).actions == ()

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.builders import capability, dataset, process, template
+from tests.unit.builders import capability, process, template
 from trainyard.decide import support
-
-S3 = {"s3": {"bucket": "data"}}
 
 PROCESS: dict[str, tuple[dict[str, Any], str | None]] = {
     "a plain process acts": ({}, None),
@@ -63,30 +61,6 @@ TEMPLATE: dict[str, tuple[dict[str, Any], str | None]] = {
 @pytest.mark.parametrize(("spec", "field"), TEMPLATE.values(), ids=TEMPLATE)
 def test_template_field(spec: dict[str, Any], field: str | None) -> None:
     assert support.unsupported_in_template(template(**spec).spec) == field
-
-
-DATASET: dict[str, tuple[dict[str, Any], str | None]] = {
-    "folders act": ({"selections": [{"source": S3, "format": "folders"}]}, None),
-    "yolo acts": ({"selections": [{"source": S3, "format": "yolo"}]}, None),
-    "all formats act": (
-        {"selections": [{"source": S3, "format": kind} for kind in ("coco", "voc", "records")]},
-        None,
-    ),
-    "a volume": (
-        {"selections": [{"source": {"volume": {"claimName": "c"}}, "format": "yolo"}]},
-        "spec.selections[0].source.volume",
-    ),
-    "a filter acts": (
-        {"selections": [{"source": S3, "format": "yolo", "filter": {"limit": 5}}]},
-        None,
-    ),
-    "groups act": ({"groupBy": "^(cam)_"}, None),
-}
-
-
-@pytest.mark.parametrize(("spec", "field"), DATASET.values(), ids=DATASET)
-def test_dataset_field(spec: dict[str, Any], field: str | None) -> None:
-    assert support.unsupported_in_dataset(dataset(**spec).spec) == field
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,14 @@ CACHE_ENV = "TRAINYARD_NODE_CACHE"
 CACHE_BYTES_ENV = "TRAINYARD_NODE_CACHE_BYTES"
 """What that folder may hold, in bytes."""
 
+SOURCES_PATH = "/sources"
+"""Folder of a snapshot's pod under which the volumes that it reads are mounted."""
+
+
+def source_mount(index: int) -> str:
+    """Where a snapshot's pod has the volume of the selection of that index."""
+    return f"{SOURCES_PATH}/{index}"
+
 
 class StoreLocation(StrictModel):
     """How to reach the object store; credentials come from the environment, never from here."""

@@ -195,6 +195,7 @@ class Gatherer:
             secret_present=job is not None or dataset.spec.suspend or self._secret(meta.namespace),
             job=job,
             pod=pod,
+            mount_failure="" if pod is None else self._mount_failure(pod),
             report=self._report(meta.uid, 1),
             snapshot=self._snapshot(meta.namespace, job, pod),
         )

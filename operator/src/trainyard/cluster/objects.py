@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainyard.api.dataset import Selection
 from trainyard.api.documents import digest, dump_yaml
 from trainyard.api.meta import (
     ANNOTATION_SPEC_HASH,
@@ -23,6 +25,7 @@ from trainyard.api.meta import (
     Json,
 )
 from trainyard.api.model import TrainedModelSpec
+from trainyard.api.report import ExitCode
 from trainyard.api.run import (
     CACHE_BYTES_ENV,
     CACHE_ENV,
@@ -31,6 +34,7 @@ from trainyard.api.run import (
     SNAPSHOT_FILE,
     RunFile,
     SnapshotRunFile,
+    source_mount,
 )
 from trainyard.api.template import Resources
 from trainyard.cluster import names, parse
@@ -41,6 +45,7 @@ TOKEN_FOLDER = "/var/run/trainyard"  # noqa: S105 -- a folder
 TOKEN_SECONDS = 3600
 CACHE_FOLDER = "/var/cache/trainyard"
 USER = 1000
+CONTAINER = "trainer"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "trainyard"}
 
 _UNREACHABLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -138,6 +143,7 @@ def snapshot_bundle(run: SnapshotRunFile, settings: PodSettings) -> Bundle:
     labels = {**MANAGED_BY, LABEL_ROLE: ROLE_SNAPSHOT, LABEL_DATASET: run.name}
     resources = Resources(gpus=0, cpu="500m", memory=settings.snapshot_memory, shared_memory="64Mi")
     pod = _pod(settings, ["snapshot", f"{MOUNT_PATH}/{SNAPSHOT_FILE}"], resources)
+    _mount_sources(pod, run.selections)
     pod["affinity"] = {
         "podAntiAffinity": {
             # Reading data is better done where no training runs; it is no condition.
@@ -154,7 +160,59 @@ def snapshot_bundle(run: SnapshotRunFile, settings: PodSettings) -> Bundle:
         }
     }
     name = names.snapshot_job(run.uid)
-    return _bundle(name, run, _owner("Dataset", run), labels, {}, pod, SNAPSHOT_FILE, suspend=False)
+    return _bundle(
+        name,
+        run,
+        _owner("Dataset", run),
+        labels,
+        {},
+        pod,
+        SNAPSHOT_FILE,
+        suspend=False,
+        retries=_SNAPSHOT_RETRIES,
+    )
+
+
+_SNAPSHOT_RETRIES: Json = {
+    # Of pods that fail; the next one goes on from the parts that the one before left in the store.
+    "backoffLimit": 4,
+    "podFailurePolicy": {
+        "rules": [
+            {
+                # The same data and the same run file would end the same way.
+                "action": "FailJob",
+                "onExitCodes": {
+                    "containerName": CONTAINER,
+                    "operator": "In",
+                    "values": [int(ExitCode.BAD_DATA), int(ExitCode.BAD_CONFIG)],
+                },
+            },
+            # Evicted, preempted, drained, or its node is gone: no fault of the pod.
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        ]
+    },
+}
+
+
+def _mount_sources(pod: Json, selections: Sequence[Selection]) -> None:
+    """Mount the volumes that selections read, each claim once into the pod, and read-only."""
+    names_of: dict[str, str] = {}
+    for index, selection in enumerate(selections):
+        volume = selection.source.volume
+        if volume is None:
+            continue
+        if volume.claim_name not in names_of:
+            name = names_of[volume.claim_name] = f"source-{len(names_of)}"
+            # Read-only here as well: the kubelet would make all files the pod's group's own.
+            claim = {"claimName": volume.claim_name, "readOnly": True}
+            pod["volumes"].append({"name": name, "persistentVolumeClaim": claim})
+        pod["containers"][0]["volumeMounts"].append(
+            {
+                "name": names_of[volume.claim_name],
+                "mountPath": source_mount(index),
+                "readOnly": True,
+            }
+        )
 
 
 def owned(config_map: Json, job: Json) -> Json:
@@ -253,12 +311,13 @@ def _bundle(
     *,
     suspend: bool,
     finalizers: list[str] | None = None,
+    retries: Json | None = None,
 ) -> Bundle:
     pod["volumes"].append({"name": "run", "configMap": {"name": name}})
     spec = {
         "parallelism": 1,
         "completions": 1,
-        "backoffLimit": 0,
+        **(retries or {"backoffLimit": 0}),
         "podReplacementPolicy": "Failed",
         "suspend": suspend,
         "template": {
@@ -304,7 +363,7 @@ def _pod(settings: PodSettings, arguments: list[str], resources: Resources) -> J
         requests[settings.gpu_resource_name] = str(resources.gpus)
         limits[settings.gpu_resource_name] = str(resources.gpus)
     container: dict[str, Any] = {
-        "name": "trainer",
+        "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": arguments,

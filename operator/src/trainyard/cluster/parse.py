@@ -104,6 +104,7 @@ def job(raw: Json) -> JobFacts:
         complete="Complete" in conditions,
         failed="Failed" in conditions,
         failure=conditions.get("Failed", {}).get("message", ""),
+        failed_pods=int((raw.get("status") or {}).get("failed") or 0),
         process=(meta.get("labels") or {}).get(LABEL_PROCESS, ""),
         target_node=annotations.get(ANNOTATION_TARGET_NODE, ""),
         deleting=bool(meta.get("deletionTimestamp")),

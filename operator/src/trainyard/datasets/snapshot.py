@@ -13,7 +13,7 @@ from pathlib import Path
 from trainyard.api.dataset import ClassCount
 from trainyard.api.manifest import SAMPLES_NAME, SNAPSHOT_NAME, SnapshotManifest, StoredFile
 from trainyard.api.report import Stage
-from trainyard.api.run import SnapshotRunFile
+from trainyard.api.run import SnapshotRunFile, source_mount
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.packing import READ_PERCENT, Packer, Say
 from trainyard.datasets.parts import Parts, parts_key
@@ -23,6 +23,7 @@ from trainyard.datasets.scratch import full_disk_explained
 from trainyard.datasets.shards import SHARD_LIMIT, ShardWriter
 from trainyard.datasets.source import Source
 from trainyard.datasets.union import Union
+from trainyard.datasets.volumes import Mounts, claims_named, mounted_uri
 from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
 
 REFUSED_LIMIT = 0.05
@@ -55,7 +56,12 @@ class MadeSnapshot:
 
 
 def make_snapshot(
-    store: Store, run: SnapshotRunFile, say: Say, *, shard_limit: int = SHARD_LIMIT
+    store: Store,
+    run: SnapshotRunFile,
+    say: Say,
+    *,
+    shard_limit: int = SHARD_LIMIT,
+    mounts: Mounts = source_mount,
 ) -> MadeSnapshot:
     """Read all selections and write the snapshot; returns where it is.
 
@@ -70,6 +76,8 @@ def make_snapshot(
         Told about the progress.
     shard_limit
         Bytes at which a shard is closed.
+    mounts
+        Where volumes are mounted.
 
     Raises
     ------
@@ -80,11 +88,12 @@ def make_snapshot(
     DiskFull
         If this machine's disk is too small.
     """
-    with full_disk_explained(), ExitStack() as stack:
+    with full_disk_explained(), claims_named(run, mounts), ExitStack() as stack:
         sources = []
         for index, selection in enumerate(run.selections):
             say(Stage.READ, 0, f"listing the files of selection {index}")
-            source = Source(store, selection, group_by=run.group_by)
+            uri = mounted_uri(index, selection, mounts)
+            source = Source(store, selection, uri=uri, group_by=run.group_by)
             sources.append(stack.enter_context(closing(source)))
         key = parts_key(run, [source.listing_digest for source in sources])
         parts = stack.enter_context(closing(Parts(store, run.output, key)))

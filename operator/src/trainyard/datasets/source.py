@@ -286,10 +286,12 @@ def source_uri(selection: Selection) -> str:
     Raises
     ------
     BadData
-        If it has a source that is not supported yet.
+        If it lies on a volume, which only the snapshot's pod has.
     """
     if selection.source.s3 is None:
-        raise BadData("source.volume is not supported yet: put the data into a bucket")
+        raise BadData(
+            "source.volume can be read by the snapshot's pod alone: say where the files lie"
+        )
     return join(f"s3://{selection.source.s3.bucket}", selection.source.s3.prefix)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from trainyard.api.dataset import (
@@ -20,9 +21,11 @@ from trainyard.decide import display, outcome
 from trainyard.decide.actions import Action, CreateSnapshotJob, Decision, Happening
 from trainyard.decide.conditions import with_condition
 from trainyard.decide.draft import POLL
-from trainyard.decide.facts import DatasetFacts, Mismatch, VerifiedSnapshot
-from trainyard.decide.support import unsupported_in_dataset
+from trainyard.decide.facts import DatasetFacts, JobFacts, Mismatch, PodFacts, VerifiedSnapshot
 from trainyard.decide.validation import missing_secret
+
+_SILENCE = timedelta(seconds=60)
+"""How long a kubelet may take to say that a deleted pod is gone."""
 
 
 def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
@@ -41,15 +44,6 @@ def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus
             DatasetPhase.DRAFT,
             Reason.DRAFT,
             "a draft: set spec.suspend to false to make the snapshot",
-        )
-    field = unsupported_in_dataset(dataset.spec)
-    if field is not None:
-        return _say(
-            facts,
-            now,
-            DatasetPhase.FAILED,
-            Reason.NOT_YET_SUPPORTED,
-            f"Dataset {dataset.metadata.name}: {field} is not supported yet: remove it",
         )
     invalid = _invalid_group_by(dataset.spec)
     if invalid is not None:
@@ -71,9 +65,9 @@ def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus
     if job.complete:
         return _harvest(facts, now)
     if job.failed:
-        ended = outcome.of_failure(job, facts.pod)
+        ended = _ended(job, facts.pod)
         return _say(facts, now, DatasetPhase.FAILED, ended.reason, ended.message)
-    return _follow(facts, now)
+    return _follow(facts, job, now)
 
 
 def _invalid_group_by(spec: DatasetSpec) -> str | None:
@@ -122,20 +116,12 @@ def _run_file(facts: DatasetFacts) -> SnapshotRunFile:
     ).sealed()
 
 
-def _follow(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
+def _follow(facts: DatasetFacts, job: JobFacts, now: datetime) -> Decision[DatasetStatus]:
     changes: dict[str, Any] = {}
     if facts.report is not None:
         report = facts.report.report
         changes["progress"] = DatasetProgress(percent=report.percent, message=report.message)
-    reason, message = Reason.SNAPSHOTTING, "the snapshot is being made"
-    pod = facts.pod
-    if pod is not None and pod.phase == "Pending":
-        if pod.image_missing:
-            reason = Reason.IMAGE_PULL_FAILED
-            message = f"the trainer image cannot be had: {pod.waiting_message[:300]}"
-        elif pod.unschedulable:
-            reason = Reason.UNSCHEDULABLE
-            message = f"the snapshot's pod cannot be placed: {pod.unschedulable[:300]}"
+    reason, message, poll = _standing(facts, job, now)
     # The record is written after Job and ConfigMap: without it a pass was cut off between them,
     # and the pod waits for its ConfigMap.
     recorded = facts.dataset.status.phase is DatasetPhase.SNAPSHOTTING
@@ -147,6 +133,63 @@ def _follow(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
         message,
         actions=() if recorded else (CreateSnapshotJob(_run_file(facts)),),
         changes=changes,
+        poll=poll,
+    )
+
+
+def _standing(facts: DatasetFacts, job: JobFacts, now: datetime) -> tuple[Reason, str, bool]:
+    """What the Job is about, and whether time alone may change that."""
+    attempt = f", attempt {job.failed_pods + 1}" if job.failed_pods else ""
+    going_on = (Reason.SNAPSHOTTING, f"the snapshot is being made{attempt}", False)
+    pod = facts.pod
+    if pod is None:
+        return going_on
+    if pod.terminal:
+        return _between_attempts(job, pod)
+    if pod.deletion_time is not None:
+        return _ending(pod, now)
+    if pod.phase != "Pending":
+        return going_on
+    if pod.image_missing:
+        reason = Reason.IMAGE_PULL_FAILED
+        return reason, f"the trainer image cannot be had: {pod.waiting_message[:300]}", False
+    if pod.unschedulable:
+        reason = Reason.UNSCHEDULABLE
+        return reason, f"the snapshot's pod cannot be placed: {pod.unschedulable[:300]}", False
+    if facts.mount_failure:
+        message = f"a volume cannot be mounted on node {pod.node}: {facts.mount_failure[:300]}"
+        return Reason.VOLUME_NOT_MOUNTED, message, True
+    # The kubelet tells of a volume in events alone, which are not watched.
+    return *going_on[:2], pod.waiting_reason == "ContainerCreating"
+
+
+def _between_attempts(job: JobFacts, pod: PodFacts) -> tuple[Reason, str, bool]:
+    if pod.phase == "Succeeded":
+        return Reason.SNAPSHOTTING, "the snapshot is made, its Job is being concluded", False
+    message = f"{_ended(job, pod).message}; the next attempt goes on from what is packed"
+    return Reason.SNAPSHOTTING, message, False
+
+
+def _ending(pod: PodFacts, now: datetime) -> tuple[Reason, str, bool]:
+    if pod.deletion_time is not None and now <= pod.deletion_time + _SILENCE:
+        message = f"pod {pod.name} is being ended; the next one goes on from what is packed"
+        return Reason.SNAPSHOTTING, message, True
+    message = (
+        f"pod {pod.name} was deleted and node {pod.node} does not say that it is gone: the "
+        "snapshot goes on once the node is back, was deleted, or has the taint out-of-service"
+    )
+    return Reason.AWAITING_EVIDENCE, message, True
+
+
+def _ended(job: JobFacts, pod: PodFacts | None) -> outcome.Outcome:
+    """How the Job, or one pod of it, failed, in words for a snapshot."""
+    ended = outcome.of_failure(job, pod)
+    if ended.reason is not Reason.OUT_OF_MEMORY:
+        return ended
+    return replace(
+        ended,
+        message="the container was killed for its memory limit: raise the operator's setting "
+        "trainer.snapshotMemory",
     )
 
 

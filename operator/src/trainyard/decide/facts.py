@@ -69,6 +69,8 @@ class JobFacts:
     failed: bool
     failure: str = ""
     """Message of the condition Failed."""
+    failed_pods: int = 0
+    """Pods that failed, without those that were evicted or lost their node."""
     process: str = ""
     """Name of its TrainingProcess."""
     target_node: str = ""
@@ -280,6 +282,8 @@ class DatasetFacts:
     secret_present: bool = True
     job: JobFacts | None = None
     pod: PodFacts | None = None
+    mount_failure: str = ""
+    """Why a volume of the bound pod cannot be mounted, if that is its kubelet's last word."""
     report: ReceivedReport | None = None
     snapshot: VerifiedSnapshot | Mismatch | Unavailable | None = None
 

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from trainyard.api.capability import CapabilitySpec, CapabilityType, Geometry
-from trainyard.api.dataset import DatasetSpec
 from trainyard.api.process import OnExistingRun, TrainingProcessSpec
 from trainyard.api.template import Engine, TrainingTemplateSpec
 
 SUPPORTED_ENGINES = frozenset({Engine.YOLO_DET, Engine.YOLO_CLS})
-
-
-def unsupported_in_dataset(spec: DatasetSpec) -> str | None:
-    """The first field of a Dataset that does not act yet, as `field: value`; None if all act."""
-    for index, selection in enumerate(spec.selections):
-        path = f"spec.selections[{index}]"
-        if selection.source.volume is not None:
-            return f"{path}.source.volume"
-    return None
 
 
 def unsupported_in_capability(spec: CapabilitySpec) -> str | None:
