@@ -70,7 +70,11 @@ class Findings:
 
 
 def read_source(
-    source: Source, attribute: str, union: Union, advance: Callable[[int], None]
+    source: Source,
+    attribute: str,
+    union: Union,
+    advance: Callable[[int], None],
+    each: Callable[[LoadedImage], None] = lambda _: None,
 ) -> Read:
     """Put all images of a lenient source into `union`, as the snapshot Job does.
 
@@ -79,7 +83,9 @@ def read_source(
     attribute
         The selection's.
     advance
-        Told of each image that was read.
+        Told of each file that was read.
+    each
+        Shown each image that can be used.
     """
     refused = Refusals()
     refused.add_all(source.refused)
@@ -89,6 +95,7 @@ def read_source(
         match image:
             case LoadedImage():
                 images += 1
+                each(image)
                 known = image.digest in union
                 place = None if known else Place(0, 0, len(image.data))
                 union.add(seen_image(image, attribute, place))
@@ -119,16 +126,22 @@ def examine(
         read = read_source(source, attribute, union, advance)
         for sample in union.samples(read.refused):
             statistics.add(sample.width, sample.height, sample.labels, sample.group)
-    return Findings(read, statistics, read.refused.counts(), _problem(read, statistics))
+    return Findings(
+        read,
+        statistics,
+        read.refused.counts(),
+        problem_of(read, statistics.samples, len(statistics.labels)),
+    )
 
 
-def _problem(read: Read, statistics: Statistics) -> str | None:
+def problem_of(read: Read, samples: int, classes: int) -> str | None:
+    """Why there would be no snapshot of what was read, in a sentence; None if there would."""
     if read.bad:
         more = f" (and {read.bad_count - 1} more)" if read.bad_count > 1 else ""
         return f"{read.bad[0]}{more}"
     try:
-        check_refused(statistics.samples, read.refused)
-        check_classes(len(statistics.labels))
+        check_refused(samples, read.refused)
+        check_classes(classes)
     except BadData as error:
         return str(error)
     return None

@@ -13,6 +13,10 @@ from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.formats.base import is_image
 from trainyard.stores import ObjectInfo, Store
 
+SPLIT_FILE = "trainyard-split.jsonl"
+"""Written by `trainyard datasets split`: which image is in which split. It says nothing of the
+format that the data has itself."""
+
 _HEAD_BYTES = 64 << 10
 # Enough to know a file by; who has thousands has them all alike.
 _LOOKED_INTO = 20
@@ -44,6 +48,8 @@ def guess_format(store: Store, files: SourceFiles) -> Guess:
         if is_image(entry.name):
             counts["image"] += 1
             in_folders += "/" in entry.name
+            continue
+        if entry.name == SPLIT_FILE:
             continue
         kind = PurePosixPath(entry.name).suffix.lower()
         counts[kind] += 1

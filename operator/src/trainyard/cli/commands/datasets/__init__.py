@@ -6,6 +6,7 @@ import click
 
 from trainyard.cli.commands.datasets.check import check
 from trainyard.cli.commands.datasets.show import list_, show
+from trainyard.cli.commands.datasets.split import split
 from trainyard.cli.commands.datasets.upload import upload
 
 
@@ -14,5 +15,5 @@ def datasets() -> None:
     """Check, upload, split and look at labelled images."""
 
 
-for command in (check, upload, show, list_):
+for command in (check, upload, split, show, list_):
     datasets.add_command(command)
