@@ -197,7 +197,7 @@ def test_a_byte_order_mark_is_harmless(tmp_path: Path) -> None:
 
 
 def test_images_without_any_coco_file_say_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"there is no COCO file under file:.*put a JSON file with"):
+    with pytest.raises(BadData, match=r"there is no COCO file: put a JSON file with"):
         arrange(tmp_path, "coco", {"a.jpg": "", "labels.json": "{}"})
 
 

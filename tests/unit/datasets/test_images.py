@@ -1,5 +1,6 @@
 import io
 import struct
+import threading
 import zlib
 
 import numpy as np
@@ -8,7 +9,14 @@ from PIL import Image
 
 from tests.unit.labelled import image_bytes
 from trainyard.datasets.errors import BadData
-from trainyard.datasets.images import ImageFacts, RefusedImage, inspect, plain_image
+from trainyard.datasets.images import (
+    MAX_PIXELS,
+    ImageFacts,
+    RefusedImage,
+    _Decoding,
+    inspect,
+    plain_image,
+)
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -151,3 +159,47 @@ def test_the_look_is_that_of_the_upright_image() -> None:
     exif[0x0112] = 6
     turned_data = saved(scene().transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
     assert inspect(turned_data, "a").look == inspect(saved(scene(), "PNG"), "b").look
+
+
+@pytest.mark.parametrize("pixels", [np.float32, np.int32])
+def test_pixels_of_32_bits_are_refused_for_nothing_says_what_is_white(pixels: type) -> None:
+    image = Image.fromarray(np.full((4, 4), 0.5, np.float64).astype(pixels))
+    with pytest.raises(RefusedImage, match=r"^WidePixels$"):
+        inspect(saved(image, "TIFF"), "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        (Image.new("CMYK", (4, 4), (0, 0, 0, 0)), {"kind": "JPEG"}),
+        (Image.new("CMYK", (4, 4), (0, 0, 0, 0)), {"kind": "TIFF"}),
+        (Image.new("RGBA", (4, 4), (255, 255, 255, 0)), {"kind": "PNG"}),
+        (Image.new("LA", (4, 4), (255, 0)), {"kind": "PNG"}),
+        (Image.new("1", (4, 4), 1), {"kind": "PNG"}),
+        (Image.new("RGB", (4, 4), (255, 255, 255)).quantize(2), {"kind": "PNG"}),
+        (Image.fromarray(np.full((4, 4), 65535, np.uint16)), {"kind": "TIFF"}),
+    ],
+    ids=["CMYK JPEG", "CMYK TIFF", "RGBA", "grey and alpha", "1 bit", "palette", "16-bit TIFF"],
+)
+def test_white_is_white_whatever_the_mode(image: Image.Image, options: dict[str, str]) -> None:
+    data, extension = plain_image(saved(image, **options))
+    with Image.open(io.BytesIO(data)) as plain:
+        assert (extension, plain.mode, plain.getpixel((1, 1))) == ("png", "RGB", (255,) * 3)
+
+
+def test_images_are_decoded_beside_each_other_while_there_is_room_and_a_huge_one_alone() -> None:
+    decoding = _Decoding()
+    order = []
+
+    def decode(name: str, pixels: int) -> None:
+        with decoding.of(pixels):
+            order.append(name)
+
+    with decoding.of(20_000_000):
+        huge = threading.Thread(target=decode, args=("huge", MAX_PIXELS))
+        huge.start()
+        decode("small", 1000)
+        huge.join(0.05)
+        assert order == ["small"]
+    huge.join(10)
+    assert order == ["small", "huge"]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +38,11 @@ _DRAFT_SIDE = 16 * (_LOOK_SIDE + 1)
 # Brightness (of 255) that a pixel must be above its neighbour: below it is noise.
 _LOOK_STEP = 2
 
+# Whole numbers and fractions of 32 bits.
+_WIDE = frozenset({"I", "F"})
+# Pixels that all threads together may be decoding, unless it is one image.
+_AT_ONCE = 64_000_000
+
 # The limit is checked here, with the image's name; pillow's own would warn at half of it.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -59,6 +67,30 @@ class ImageFacts:
     look: bytes
 
 
+class _Decoding:
+    """Keeps the images that threads decode at the same time to a number of pixels."""
+
+    def __init__(self) -> None:
+        self._pixels = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        """Wait until there is room for an image, and have it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pixels or self._pixels + pixels <= _AT_ONCE)
+            self._pixels += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pixels -= pixels
+                self._changed.notify_all()
+
+
+_decoding = _Decoding()
+
+
 class RefusedImage(Exception):
     """The file is left out; the text is the one-word reason."""
 
@@ -69,7 +101,8 @@ def inspect(data: bytes, name: str) -> ImageFacts:
     Raises
     ------
     RefusedImage
-        `Empty`, `TooLarge`, `NotAnImage` (in none of the formats) or `Corrupt`.
+        `Empty`, `TooLarge`, `NotAnImage` (in none of the formats), `WidePixels` (32 bits each, of
+        which nothing says what is black and what is white) or `Corrupt`.
     BadData
         If decoding it would take more memory than any image should.
     """
@@ -87,13 +120,16 @@ def inspect(data: bytes, name: str) -> ImageFacts:
                         f"{name} claims {width} x {height} pixels, more than the {MAX_PIXELS} "
                         "allowed: remove it or cut it into tiles"
                     )
+                if image.mode in _WIDE:
+                    raise RefusedImage("WidePixels")
                 kind = image.format or ""
                 turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _SWAPPED
                 # Decoding a JPEG at down to an eighth of its size finds a truncated file all the
                 # same; any smaller, and it would look unlike the same image in another format.
                 image.draft(None, (max(_DRAFT_SIDE, width // 8), max(_DRAFT_SIDE, height // 8)))
-                image.load()
-                look = look_of(image)
+                with _decoding.of(image.width * image.height):
+                    image.load()
+                    look = look_of(image)
     except (UnidentifiedImageError, ModuleNotFoundError):
         # Where ultralytics is loaded, Image.open is one of its own that asks for a HEIF reader.
         raise RefusedImage("NotAnImage") from None

@@ -129,7 +129,11 @@ class Source:
         self._filter = ImageFilter(selection)
         self._grouping = Grouping(selection, group_by)
         self._files = SourceFiles(store, self.uri)
-        self._format = open_format(selection, self._files, group_by=self._grouping.column)
+        try:
+            self._format = open_format(selection, self._files, group_by=self._grouping.column)
+        except BadData as error:
+            self._files.close()
+            raise BadData(f"{error} (in {self.uri})") from None
         # What went before, for one that goes on.
         self._done, self._nothing_taken = 0, True
         self._taken = Distinct() if self._rule.limit else None

@@ -88,7 +88,7 @@ class Coco:
                     self.refused.add("OtherFile", entry.name)
         if not self._tables.files and any(is_image(entry.name) for entry in listing):
             raise BadData(
-                f"there is no COCO file under {self._files.uri}: put a JSON file with the lists "
+                "there is no COCO file: put a JSON file with the lists "
                 f"{', '.join(sorted(SECTIONS))} at its root or into annotations/"
             )
         self._tables.check(self._selection.class_names)

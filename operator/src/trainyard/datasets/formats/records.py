@@ -98,14 +98,11 @@ class Records:
                     self._read_file(path, entry.name)
         if not files and any(is_image(entry.name) for entry in listing):
             raise BadData(
-                f"there are no records under {self._files.uri}: put {' or '.join(SUFFIXES)} files "
+                f"there are no records: put {' or '.join(SUFFIXES)} files "
                 "with a row for each image or entity there"
             )
         if files and self._group_by and not self._grouped:
-            raise BadData(
-                f"no records file under {self._files.uri} has the column {self._group_by!r} that "
-                "groupBy names"
-            )
+            raise BadData(f"no records file has the column {self._group_by!r} that groupBy names")
         for entry in listing:
             if is_image(entry.name) and not self._tables.is_known(entry.name):
                 self.refused.add("NotInAnnotations", entry.name)
