@@ -260,18 +260,26 @@ class World:
             seen=lambda: self.explain(name, type_),
         )
 
-    def wait_reason(self, name: str, condition: str, reason: str, *, within: float = 60.0) -> Json:
-        """Wait until a condition of a process has a reason; gives the condition."""
+    def wait_reason(
+        self,
+        name: str,
+        condition: str,
+        reason: str,
+        *,
+        within: float = 60.0,
+        type_: ResourceType = PROCESS,
+    ) -> Json:
+        """Wait until a condition of an object has a reason; gives the condition."""
 
         def probe() -> Json | None:
-            found = self.condition(name, condition)
+            found = self.condition(name, condition, type_)
             return found if found.get("reason") == reason else None
 
         return eventually(
             f"condition {condition} of {name} having the reason {reason}",
             probe,
             within=within,
-            seen=lambda: self.explain(name),
+            seen=lambda: self.explain(name, type_),
         )
 
     def succeeds(self, name: str, *, within: float = 60.0) -> Json:
