@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.unit.datasets.arranged import arrange, labels, refused
+from trainyard.api.dataset import DataFormat, Dataset
+from trainyard.api.grouping import parse_group_by
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.formats.yolo import names_of
 from trainyard.datasets.labels import Label
@@ -120,3 +123,34 @@ def test_a_bad_data_yaml_is_named(text: bytes, said: str) -> None:
     with pytest.raises(BadData, match=r"data\.yaml") as caught:
         names_of(text, "data.yaml")
     assert said in str(caught.value)
+
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "formats"
+
+
+def test_there_is_an_example_of_every_format() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(DataFormat)
+
+
+@pytest.mark.parametrize("kind", DataFormat)
+def test_an_example_is_a_dataset_of_its_format(kind: DataFormat) -> None:
+    document = yaml.safe_load((EXAMPLES / f"{kind}.yaml").read_text())
+    assert document["apiVersion"] == "trainyard.dev/v1alpha1"
+    spec = Dataset.model_validate(document).spec
+    assert_kept(document["spec"], spec.to_wire())
+    (selection,) = spec.selections
+    assert selection.format is kind
+    if spec.group_by is not None:
+        parse_group_by(spec.group_by, [kind])
+
+
+def assert_kept(given: object, made: object) -> None:
+    """All that is given is in what was made of it: no field is unknown."""
+    if isinstance(given, dict) and isinstance(made, dict):
+        for key, value in given.items():
+            assert_kept(value, made[key])
+    elif isinstance(given, list) and isinstance(made, list):
+        for value, other in zip(given, made, strict=True):
+            assert_kept(value, other)
+    else:
+        assert given == made

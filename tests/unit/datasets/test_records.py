@@ -69,10 +69,11 @@ def test_all_files_are_one_table(tmp_path: Path) -> None:
     files = {
         "rows/1.parquet": parquet(BOX),
         "rows/2.jsonl": lines({**BOX, "value": "dog"}),
+        "rows/3.ndjson": lines({**BOX, "value": "fish"}),
         "a.jpg": "",
     }
     (found,) = labels(arrange(tmp_path, "records", files)).values()
-    assert [label.value for label in found] == ["cat", "dog"]
+    assert [label.value for label in found] == ["cat", "dog", "fish"]
 
 
 def test_an_image_is_looked_for_beside_the_file_and_then_at_the_root(tmp_path: Path) -> None:
@@ -376,5 +377,7 @@ def test_a_parquet_file_that_cannot_be_used_is_named(
 
 
 def test_images_without_any_records_say_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"there are no records: put \.parquet or \.json"):
+    with pytest.raises(
+        BadData, match=r"there are no records: put \.parquet, \.jsonl or \.ndjson files"
+    ):
         arrange(tmp_path, "records", {"a.jpg": ""})

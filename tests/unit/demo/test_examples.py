@@ -25,6 +25,9 @@ KINDS = {kind.__name__: kind for kind in (Capability, Dataset, TrainingTemplate,
 def load() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for path in sorted((REPOSITORY / "examples").rglob("*.yaml")):
+        if path.parent.name == "formats":
+            # Datasets that show a format, whose data nobody has: see the tests of the formats.
+            continue
         for item in yaml.safe_load_all(path.read_text()):
             assert set(item) == {"apiVersion", "kind", "metadata", "spec"}, path
             made = KINDS[item["kind"]].model_validate(item)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+from trainyard.api.dataset import DataFormat, DataSource, S3Source, Selection
 from trainyard.api.report import LastWords
 from trainyard.api.run import StoreLocation
 from trainyard.datasets.errors import BadData
-from trainyard.datasets.formats.yolo import names_of, parse_yolo
-from trainyard.datasets.images import EXTENSIONS, plain_image
+from trainyard.datasets.files import SourceFiles
+from trainyard.datasets.formats import Format, open_format
+from trainyard.datasets.formats.yolo import DATA_YAML
+from trainyard.datasets.images import plain_image
 from trainyard.datasets.labels import Label
 from trainyard.datasets.reading import download_samples
 from trainyard.datasets.samples import read_samples
@@ -83,28 +87,23 @@ def _from_snapshot(uri: str, folder: Path) -> Iterator[tuple[Path, tuple[Label, 
 
 
 def _from_folder(root: Path) -> Iterator[tuple[Path, tuple[Label, ...]]]:
-    paths = sorted(
-        path for path in root.rglob("*") if path.suffix.lower().lstrip(".") in EXTENSIONS
-    )
-    step = max(1, len(paths) // picture.MAX_IMAGES)
-    names: tuple[str, ...] | None = None
-    for name in ("data.yaml", "data.yml"):
-        if (root / name).is_file():
-            names = names_of((root / name).read_bytes(), name)
-    for path in islice(paths, 0, step * picture.MAX_IMAGES, step):
-        yield path, _labels_of(path, root, names)
+    store = open_store(StoreLocation())
+    with (
+        closing(SourceFiles(store, f"file://{root.resolve()}")) as files,
+        closing(_understood(files)) as images,
+    ):
+        step = max(1, len(images) // picture.MAX_IMAGES)
+        for entry in islice(images.images(), 0, step * picture.MAX_IMAGES, step):
+            yield root / entry.name, images.annotations(entry).labels
 
 
-def _labels_of(path: Path, root: Path, names: tuple[str, ...] | None) -> tuple[Label, ...]:
-    relative = path.relative_to(root)
-    if names is None:
-        return (Label("class", relative.parts[0], "image"),) if len(relative.parts) > 1 else ()
-    beside = path.with_suffix(".txt")
-    parts = list(beside.parts)
-    if "images" in parts:
-        last = len(parts) - 1 - parts[::-1].index("images")
-        parts[last] = "labels"
-    for candidate in (Path(*parts), beside):
-        if candidate.is_file():
-            return parse_yolo(candidate.read_bytes(), candidate.name, names, "class")
-    return ()
+def _understood(files: SourceFiles) -> Format:
+    """YOLO labels where there is a data.yaml, else class folders, else images without labels."""
+    source = DataSource(s3=S3Source(bucket="this-machine"))
+    if any(name in files.listing for name in DATA_YAML):
+        return open_format(Selection(source=source, format=DataFormat.YOLO), files)
+    folders = open_format(Selection(source=source, format=DataFormat.FOLDERS), files)
+    if len(folders):
+        return folders
+    unnamed = Selection(source=source, format=DataFormat.YOLO, class_names=("unnamed",))
+    return open_format(unnamed, files)

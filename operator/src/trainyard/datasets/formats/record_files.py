@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from trainyard.datasets.errors import BadData
 
-SUFFIXES = (".parquet", ".jsonl")
+_LINES = (".jsonl", ".ndjson")
+SUFFIXES = (".parquet", *_LINES)
 """How the names of records files end."""
 
 COLUMNS = frozenset(
@@ -56,14 +57,14 @@ def read_rows(
     BadData
         If the file is not what its name says.
     """
-    if name.endswith(".jsonl"):
+    if name.endswith(_LINES):
         return _json_lines(path, name)
     return _parquet(path, name, COLUMNS | ({group_by} if group_by else set()))
 
 
 def where(name: str, number: int) -> str:
     """The place of a row for errors: `file:line`, or the row of a Parquet file, both from 1."""
-    return f"{name}:{number}" if name.endswith(".jsonl") else f"{name}: row {number}"
+    return f"{name}:{number}" if name.endswith(_LINES) else f"{name}: row {number}"
 
 
 def _json_lines(path: Path, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -19,7 +19,7 @@ from trainyard.stores import ObjectInfo
 
 
 class Records:
-    """All `*.parquet` and `*.jsonl` files of a source together are one table of rows.
+    """All `*.parquet`, `*.jsonl` and `*.ndjson` files of a source together are one table of rows.
 
     A row says something about an image, or about an entity in it. The filter over submissions acts
     here: first the time window, then `latestSubmissionsOnly`. Images that no row names are left
@@ -98,7 +98,7 @@ class Records:
                     self._read_file(path, entry.name)
         if not files and any(is_image(entry.name) for entry in listing):
             raise BadData(
-                f"there are no records: put {' or '.join(SUFFIXES)} files "
+                "there are no records: put .parquet, .jsonl or .ndjson files "
                 "with a row for each image or entity there"
             )
         if files and self._group_by and not self._grouped:

@@ -17,7 +17,9 @@ from trainyard.datasets.listing import Listing
 from trainyard.datasets.refusals import Refusals
 from trainyard.stores import ObjectInfo
 
-_DATA_YAML = ("data.yaml", "data.yml")
+DATA_YAML = ("data.yaml", "data.yml")
+"""Where the names of the classes stand; the first of them that is there counts."""
+
 _DATA_YAML_LIMIT = 1 << 20
 # Text files that tools put beside images and that are not the labels of one.
 _NOT_LABELS = frozenset({"classes", "train", "val", "valid", "test", "readme", "obj"})
@@ -44,7 +46,7 @@ class Yolo:
                 stem = PurePosixPath(entry.name).stem.lower()
                 if stem not in _NOT_LABELS and not _has_image(entry.name, files.listing):
                     self.refused.add("LabelWithoutImage", entry.name)
-            elif entry.name not in _DATA_YAML:
+            elif entry.name not in DATA_YAML:
                 self.refused.add("OtherFile", entry.name)
 
     def __len__(self) -> int:
@@ -102,7 +104,7 @@ def _has_image(label: str, listing: Listing) -> bool:
 def _names(selection: Selection, files: SourceFiles) -> tuple[str, ...]:
     if selection.class_names:
         return selection.class_names
-    for name in _DATA_YAML:
+    for name in DATA_YAML:
         entry = files.listing.get(name)
         if entry is not None:
             return names_of(files.read(entry, _DATA_YAML_LIMIT), entry.name)
