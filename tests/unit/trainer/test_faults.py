@@ -14,6 +14,7 @@ from trainyard_trainer.progress import thinned
     ("error", "code", "reason"),
     [
         (faults.BadData("x"), ExitCode.BAD_DATA, "BadData"),
+        (faults.DiskFull("x"), ExitCode.INTERNAL_ERROR, "TrainerError"),
         (faults.ClassesMissing("x"), ExitCode.BAD_DATA, "ClassesMissing"),
         (faults.InvalidRunFile("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),
         (DocumentError("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),
