@@ -19,9 +19,9 @@ from trainyard.cluster.apply import Applier, merge_diff
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.errors import Conflict, Invalid
 from trainyard.cluster.lock import NodeLock
-from trainyard.cluster.objects import PodSettings
 from trainyard.cluster.parse import job as parse_job
 from trainyard.cluster.parse import pod as parse_pod
+from trainyard.cluster.pods import PodSettings
 from trainyard.cluster.resources import JOB, MODEL, PROCESS
 from trainyard.decide.actions import (
     CreateModel,

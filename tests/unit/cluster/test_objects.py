@@ -16,7 +16,8 @@ from trainyard.api.documents import dump_yaml, load_yaml
 from trainyard.api.meta import ANNOTATION_SPEC_HASH
 from trainyard.api.run import RunFile, SnapshotRunFile
 from trainyard.cluster import objects
-from trainyard.cluster.objects import Bundle, NodeFolder, PodSettings
+from trainyard.cluster.objects import Bundle
+from trainyard.cluster.pods import NodeFolder, PodSettings
 
 GOLDEN = Path(__file__).with_name("golden")
 PLAIN = PodSettings(image="registry/trainer:1")

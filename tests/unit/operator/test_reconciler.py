@@ -28,7 +28,7 @@ from trainyard.cluster.errors import Forbidden
 from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.names import node_lease
-from trainyard.cluster.objects import PodSettings
+from trainyard.cluster.pods import PodSettings
 from trainyard.cluster.resources import CAPABILITY, DATASET, JOB, NODE, PROCESS, TEMPLATE
 from trainyard.operator.keys import NODE_LOCK, Key
 from trainyard.operator.reconciler import RETRY_REFUSED_SECONDS, Reconciler

@@ -20,6 +20,7 @@ from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid, NamespaceEnding
 from trainyard.cluster.lock import NodeLock, Refused
+from trainyard.cluster.pods import PodSettings
 from trainyard.cluster.resources import (
     CONFIG_MAP,
     EVENT,
@@ -52,7 +53,7 @@ class Applier:
         api: ApiServer,
         cache: Cache,
         lock: NodeLock,
-        pods: objects.PodSettings,
+        pods: PodSettings,
         instance: str,
     ) -> None:
         self._api = api

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.cluster.objects import NodeFolder, PodSettings
+from trainyard.cluster.pods import NodeFolder, PodSettings
 from trainyard.decide.facts import DecisionSettings
 from trainyard.operator.settings import Settings
 
