@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from tests.unit.datasets.arranged import arrange, labels, refused
 from trainyard.api.dataset import DataFormat, Dataset
 from trainyard.api.grouping import parse_group_by
 from trainyard.datasets.errors import BadData
+from trainyard.datasets.formats.voc import parse_voc
 from trainyard.datasets.formats.yolo import names_of
 from trainyard.datasets.labels import Label
+from trainyard.datasets.refusals import HARMLESS
 
 
 def test_folders_name_the_classes(tmp_path: Path) -> None:
@@ -154,3 +157,32 @@ def assert_kept(given: object, made: object) -> None:
             assert_kept(value, other)
     else:
         assert given == made
+
+
+PAGE = (EXAMPLES.parents[1] / "docs" / "formats.md").read_text()
+
+
+def block(language: str) -> str:
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.M)
+    return str(found)
+
+
+def test_what_the_page_shows_is_read_as_it_says(tmp_path: Path) -> None:
+    voc = parse_voc(block("xml").encode(), "plot-1.xml", "class")
+    assert voc.size == (500, 375)
+    assert voc.labels == (Label("class", "tree", "box", (0.0, 10 / 375, 0.2, 25 / 375)),)
+    files = {"rows.jsonl": block("json"), "i/1.jpg": "", "i/2.jpg": ""}
+    assert labels(arrange(tmp_path, "records", files)) == {
+        "i/1.jpg": (
+            Label("class", "pump", "box", (0.1, 0.2, 0.5, 0.6)),
+            Label("state", "rusty", "image"),
+        ),
+        "i/2.jpg": (),
+    }
+
+
+def test_the_page_tells_which_reasons_are_harmless() -> None:
+    rows = re.findall(r"^\| (`[A-Z].*?) \|.*\| (yes|no) \|$", PAGE, re.M)
+    told = {reason: said for names, said in rows for reason in re.findall(r"`(\w+)`", names)}
+    assert {reason for reason, said in told.items() if said == "no"} == HARMLESS
+    assert len(told) > len(HARMLESS)
