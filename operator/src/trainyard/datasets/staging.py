@@ -153,7 +153,8 @@ def _cut(
         while pending and pending[-1].offset + pending[-1].size <= start + len(buffer):
             sample = pending.pop()
             begin = sample.offset - start
-            data = bytes(buffer[begin : begin + sample.size])
+            with memoryview(buffer) as view:
+                data = bytes(view[begin : begin + sample.size])
             if hashlib.sha256(data).digest() != sample.digest:
                 raise _not_as_said(shard, sample)
             yield sample, data
