@@ -77,6 +77,11 @@ def reserved(team: Team, name: str) -> dict[str, str]:
     return condition(get(team, "tp", name), "NodeReserved")
 
 
+def nothing_of_a_training(team: Team) -> bool:
+    kinds, role = "jobs,pods", "trainyard.dev/role=training"
+    return team.kubectl("get", kinds, "-o", "name", "-l", role) == ""
+
+
 def test_a_run_is_stopped_with_a_checkpoint_and_goes_on_where_it_was(
     team: Team, containers: ContainerWatch
 ) -> None:
@@ -93,7 +98,8 @@ def test_a_run_is_stopped_with_a_checkpoint_and_goes_on_where_it_was(
     epoch = stopped["checkpoint"]["epoch"]
     assert 1 <= epoch < 6
     assert locks(team) == []
-    assert team.kubectl("get", "jobs,pods", "-o", "name", "-l", "trainyard.dev/role=training") == ""
+    # With its Job the pod goes to the garbage collector, which takes a moment.
+    until("nothing of it is left", lambda: nothing_of_a_training(team), seconds=30)
     suspend(team, "digits", False)
     ended = finish(team, "digits")["status"]
     assert ended["phase"] == "Succeeded"
