@@ -24,6 +24,7 @@ from trainyard_local.images.spec import OPERATOR, TRAINER
 from trainyard_local.paths import cache
 
 REPOSITORY = Path(__file__).parents[2]
+CHART = REPOSITORY / "helm" / "trainyard"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class System:
 
     cluster: Cluster
     kubernetes: Kubernetes
+    images: Images
+
+    def install(self) -> None:
+        """The operator as the demo has it, whatever was changed meanwhile."""
+        install(self.kubernetes, CHART, self.images, self.cluster.s3)
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,9 @@ def system() -> System:
     workplace = workshop(place)
     built = [workplace.built(spec) for spec in (OPERATOR, TRAINER)]
     references = [image.reference for image in built if image is not None]
-    install(kubernetes, REPOSITORY / "helm" / "trainyard", Images(*references), cluster.s3)
-    return System(cluster, kubernetes)
+    made = System(cluster, kubernetes, Images(*references))
+    made.install()
+    return made
 
 
 @pytest.fixture
