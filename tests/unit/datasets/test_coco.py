@@ -280,6 +280,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_id(
         ({}, ": it has neither segmentation nor bbox"),
         ({"segmentation": "polygon"}, ": segmentation is neither a list of polygons nor a mask"),
         ({"segmentation": [1, 2, 3, 4, 5, 6]}, ": segmentation is not a list of polygons"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 1e200]]}, ": the polygon has 1e+200, which is no num"),
         ({"segmentation": [[1, 2, 3, 4]]}, ": a polygon of 4 numbers"),
         ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, ": a polygon of 7 numbers"),
         ({"segmentation": [[1, 2, 3, 4, 5, None]]}, ": the polygon has 'None', which is no number"),

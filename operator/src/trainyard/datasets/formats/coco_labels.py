@@ -11,6 +11,9 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.formats.outlines import BadMask, Ring, joined, outline
 from trainyard.datasets.labels import GeometryName, box_points, polygon_points
 
+# Pixels: areas and distances of such points are finite.
+_FURTHEST = 1e9
+
 
 def geometry_of(
     shape: Mapping[str, Any], size: tuple[int, int], where: str
@@ -106,5 +109,7 @@ def _numbers(values: Sequence[object], what: str, where: str) -> list[float]:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise BadData(f"{where}: the {what} has {str(value)[:40]!r}, which is no number")
+        if abs(value) > _FURTHEST:
+            raise BadData(f"{where}: the {what} has {value}, which is no number of pixels")
         numbers.append(float(value))
     return numbers
