@@ -33,7 +33,7 @@ class Shuffled:
         self._database.executemany(
             "INSERT INTO found VALUES (?, ?, ?, ?, ?)",
             (
-                (_key(entry.name, seed), entry.uri, entry.name, entry.size, entry.version)
+                (order_of(entry.name, seed), entry.uri, entry.name, entry.size, entry.version)
                 for entry in entries
             ),
         )
@@ -84,5 +84,6 @@ class Distinct:
         self._scratch.close()
 
 
-def _key(name: str, seed: int) -> bytes:
+def order_of(name: str, seed: int) -> bytes:
+    """What a choice at random sorts by."""
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
+from trainyard.cli.data.stored import from_text, to_text
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.labels import Label
 from trainyard.datasets.samples import Sample
 from trainyard.datasets.scratch import Scratch
-from trainyard.datasets.union import labels_from_json, labels_to_json
 
 # Stands for the class of samples without labels; no class has this name.
 NO_LABELS = ""
@@ -109,7 +109,7 @@ class Deck:
         unit = f"g{sample.group}" if sample.group is not None else f"d{sample.digest.hex()}"
         self._database.execute(
             "INSERT INTO samples VALUES (?, ?, ?, ?)",
-            (sample.digest, unit, json.dumps(classes), _to_json(sample.labels)),
+            (sample.digest, unit, json.dumps(classes), to_text(sample.labels)),
         )
         self._totals.update(classes)
         self._samples += 1
@@ -154,8 +154,7 @@ class Deck:
             " JOIN dealt USING (unit) ORDER BY name"
         )
         for name, split, labels in rows:
-            said = labels_from_json(labels).values()
-            yield DealtFile(name, split, tuple(label for some in said for label in some))
+            yield DealtFile(name, split, from_text(labels))
 
     def close(self) -> None:
         """Forget what lies on this machine's disk."""
@@ -204,10 +203,3 @@ class Deck:
                 for name in json.loads(classes):
                     counts[name] += number
             yield unit, counts, size
-
-
-def _to_json(labels: tuple[Label, ...]) -> str:
-    by_attribute: dict[str, list[Label]] = {}
-    for label in labels:
-        by_attribute.setdefault(label.attribute, []).append(label)
-    return labels_to_json({name: tuple(some) for name, some in by_attribute.items()})

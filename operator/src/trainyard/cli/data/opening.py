@@ -127,6 +127,21 @@ def selection_of(
         ) from None
 
 
+def understood(store: Store, uri: str, shape: Shape) -> tuple[DataFormat, Guess | None]:
+    """The format of the files at `uri`: what is said, else what they look like, and why.
+
+    Raises
+    ------
+    StoreError, CommandError
+        If they are nothing that is known.
+    """
+    if shape.format is not None:
+        return shape.format, None
+    with closing(SourceFiles(store, uri)) as files:
+        guess = guess_format(store, files)
+    return guess.format, guess
+
+
 def open_data(
     store: Store,
     uri: str,
@@ -143,11 +158,7 @@ def open_data(
     BadData, StoreError, CommandError
         If they are nothing that can be used.
     """
-    guess = None
-    if shape.format is None:
-        with closing(SourceFiles(store, uri)) as files:
-            guess = guess_format(store, files)
-    format_ = shape.format or (guess.format if guess is not None else DataFormat.FOLDERS)
+    format_, guess = understood(store, uri, shape)
     selection = selection_of(shape, format_, place, filter_)
     source = Source(store, selection, uri=uri, group_by=shape.group_by, lenient=lenient)
     return Opened(source, selection, guess)

@@ -59,7 +59,6 @@ def print_classes(statistics: Statistics) -> None:
     if not statistics.labels:
         return
     ranked = sorted(statistics.labels.items(), key=lambda item: (-item[1], item[0]))
-    ranked = [item for item in ranked if item[1] > 0]
     most = ranked[0][1]
     several = len({attribute for (attribute, _), _ in ranked}) > 1
     rows = [
@@ -84,7 +83,7 @@ def classes(statistics: Statistics) -> list[tuple[str, int]]:
     counts: Counter[str] = Counter()
     for (_, value), count in statistics.labels.items():
         counts[value] += count
-    return sorted(((v, n) for v, n in counts.items() if n > 0), key=lambda x: (-x[1], x[0]))
+    return sorted(counts.items(), key=lambda x: (-x[1], x[0]))
 
 
 def print_sizes(statistics: Statistics) -> None:
@@ -112,6 +111,18 @@ def print_refused(refused: Sequence[RefusedCount]) -> None:
             print_table((title, "FILES", "FIRST NAMES"), rows)
 
 
+def print_bad(sentences: Sequence[str], count: int) -> None:
+    """Files that make a snapshot fail; `count` of them in all."""
+    if not sentences:
+        return
+    click.echo()
+    click.echo(f"CANNOT BE USED ({counted(count, 'file')})")
+    for sentence in sentences:
+        click.echo(sentence)
+    if count > len(sentences):
+        click.echo(f"and {count - len(sentences):,} more")
+
+
 def as_document(statistics: Statistics, refused: Sequence[RefusedCount]) -> Json:
     """The same for programs: sizes in pixels, areas as fractions of the image's."""
     groups = statistics.groups()
@@ -119,7 +130,7 @@ def as_document(statistics: Statistics, refused: Sequence[RefusedCount]) -> Json
         "samples": statistics.samples,
         "annotations": statistics.annotations,
         "withoutLabels": statistics.without_labels,
-        "geometries": {name: count for name, count in statistics.geometries.items() if count},
+        "geometries": dict(statistics.geometries),
         "classes": [
             {
                 "attribute": attribute,
@@ -128,7 +139,6 @@ def as_document(statistics: Statistics, refused: Sequence[RefusedCount]) -> Json
                 "images": statistics.images[attribute, value],
             }
             for (attribute, value), count in sorted(statistics.labels.items())
-            if count
         ],
         "groups": {"count": groups.count, "samplesWithout": groups.without},
         "sizes": {

@@ -91,14 +91,7 @@ class Statistics:
         self.image_width.add(width)
         self.image_height.add(height)
         labels = tuple(labels)
-        self.count(labels, 1)
-        if group is None:
-            self._without_group += 1
-        else:
-            self._scratch.database.execute(
-                "INSERT INTO groups VALUES (?, 1) ON CONFLICT DO UPDATE SET samples = samples + 1",
-                (group,),
-            )
+        self.add_unread(labels, group)
         for label in labels:
             if label.points:
                 across = max(label.points[0::2]) - min(label.points[0::2])
@@ -107,16 +100,23 @@ class Statistics:
                 self.box_height.add(down * height)
                 self.box_area.add(across * down)
 
-    def count(self, labels: Iterable[Label], times: int) -> None:
-        """Count a sample by its labels alone; `times` -1 takes it back."""
+    def add_unread(self, labels: Iterable[Label], group: str | None) -> None:
+        """Count a sample of which nobody knows the size."""
         labels = tuple(labels)
-        self.samples += times
-        self.without_labels += 0 if labels else times
+        self.samples += 1
+        self.without_labels += not labels
         for label in labels:
-            self.geometries[label.geometry] += times
-            self.labels[label.attribute, label.value] += times
+            self.geometries[label.geometry] += 1
+            self.labels[label.attribute, label.value] += 1
         for key in {(label.attribute, label.value) for label in labels}:
-            self.images[key] += times
+            self.images[key] += 1
+        if group is None:
+            self._without_group += 1
+        else:
+            self._scratch.database.execute(
+                "INSERT INTO groups VALUES (?, 1) ON CONFLICT DO UPDATE SET samples = samples + 1",
+                (group,),
+            )
 
     @property
     def annotations(self) -> int:

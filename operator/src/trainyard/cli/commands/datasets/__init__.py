@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from trainyard.cli.commands.datasets.check import check
+from trainyard.cli.commands.datasets.search import search
 from trainyard.cli.commands.datasets.show import list_, show
 from trainyard.cli.commands.datasets.split import split
 from trainyard.cli.commands.datasets.upload import upload
@@ -15,5 +16,5 @@ def datasets() -> None:
     """Check, upload, split and look at labelled images."""
 
 
-for command in (check, upload, split, show, list_):
+for command in (check, search, upload, split, show, list_):
     datasets.add_command(command)

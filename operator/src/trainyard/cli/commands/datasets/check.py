@@ -20,7 +20,7 @@ from trainyard.cli.commands.datasets.common import (
 )
 from trainyard.cli.counting import counted
 from trainyard.cli.data import report
-from trainyard.cli.data.check import BAD_FILES, Findings, examine
+from trainyard.cli.data.check import Findings, examine
 from trainyard.cli.data.opening import Opened, folder_uri, open_data
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.errors import CommandError
@@ -68,13 +68,7 @@ def print_findings(opened: Opened, found: Findings) -> None:
     report.print_classes(statistics)
     report.print_sizes(statistics)
     report.print_refused(found.refused)
-    if read.bad:
-        click.echo()
-        click.echo(f"CANNOT BE USED ({report.counted(read.bad_count, 'file')})")
-        for sentence in read.bad:
-            click.echo(sentence)
-        if read.bad_count > BAD_FILES:
-            click.echo(f"and {read.bad_count - BAD_FILES:,} more")
+    report.print_bad(read.bad, read.bad_count)
     if found.problem is None:
         click.echo()
         click.echo(

@@ -21,14 +21,19 @@ from trainyard.cli.commands.datasets.common import (
 from trainyard.cli.counting import counted
 from trainyard.cli.data import report
 from trainyard.cli.data.check import examine
-from trainyard.cli.data.guess import guess_format
 from trainyard.cli.data.manifests import dataset_manifest, manifest_text, object_name
-from trainyard.cli.data.opening import Shape, folder_uri, open_data, s3_source, selection_of
+from trainyard.cli.data.opening import (
+    Shape,
+    folder_uri,
+    open_data,
+    s3_source,
+    selection_of,
+    understood,
+)
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.data.upload import local_files, upload_folder
 from trainyard.cli.errors import CommandError
 from trainyard.cli.output import note
-from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.refusals import HARMLESS
 from trainyard.decide.display import size
 from trainyard.stores import Store, StoreUnavailable, join
@@ -55,8 +60,7 @@ def upload(folder: Path, place: str, name: str | None, no_check: bool, **shape: 
     note_links(folder)
     with store_of(folder_uri(folder)) as local:
         if no_check:
-            with closing(SourceFiles(local, folder_uri(folder))) as files:
-                format_ = form.format or guess_format(local, files).format
+            format_, _ = understood(local, folder_uri(folder), form)
             selection = selection_of(form, format_, target)
         else:
             selection = _checked(local, folder, form, target)

@@ -1,0 +1,92 @@
+"""Which Datasets a search is about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from trainyard.api.dataset import Dataset, Selection
+from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.cli.data.guess import Guess
+from trainyard.cli.errors import CommandError
+from trainyard.datasets.source import source_uri
+
+_DOCUMENT_END = re.compile(r"(?m)^---(?:\s.*)?$")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Selections under a name.
+
+    Attributes
+    ----------
+    title
+        For people.
+    name
+        The same as part of a file's name.
+    selections
+        Each with the place of its files.
+    group_by
+        See `DatasetSpec`.
+    guess
+        If nobody has named the format.
+    """
+
+    title: str
+    name: str
+    selections: tuple[tuple[str, Selection], ...]
+    group_by: str | None
+    guess: Guess | None = None
+
+
+def wanted_of(dataset: Dataset) -> Wanted:
+    """The selections of a Dataset.
+
+    Raises
+    ------
+    CommandError
+        If it has none, or one of them lies on a volume.
+    """
+    name = f"Dataset {dataset.metadata.name}"
+    if not dataset.spec.selections:
+        raise CommandError(f"{name} is an empty draft: give it a selection")
+    found = []
+    for index, selection in enumerate(dataset.spec.selections):
+        if selection.source.s3 is None:
+            raise CommandError(
+                f"selection {index} of {name} lies on a volume, which is seen in the cluster only: "
+                "`trainyard datasets check` looks at a folder of this machine"
+            )
+        found.append((source_uri(selection), selection))
+    return Wanted(name, dataset.metadata.name, tuple(found), dataset.spec.group_by)
+
+
+def datasets_of(text: str, file: str) -> list[Dataset]:
+    """The Datasets of a file of manifests; other kinds are passed over.
+
+    Raises
+    ------
+    CommandError
+        If it cannot be used, or has none; the sentence names the field.
+    """
+    found = []
+    for part in _DOCUMENT_END.split(text):
+        try:
+            document = load_yaml(part, file)
+        except DocumentError as error:
+            raise CommandError(str(error)) from None
+        if not isinstance(document, dict) or document.get("kind") != "Dataset":
+            continue
+        try:
+            found.append(Dataset.model_validate(document))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise CommandError(
+                f"{file}: {where}: {first['msg']} (given: {str(first['input'])[:80]!r})"
+            ) from None
+    if not found:
+        raise CommandError(f"{file} has no Dataset")
+    return found
