@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -217,6 +219,18 @@ def test_a_dataset_that_is_larger_than_the_cache_still_finds_most_of_it_there(
         fetched.append(len(requests()))
     # In the order of their names, each would push out the one that is wanted next.
     assert fetched == [6, 1, 1]
+
+
+def test_a_run_that_stops_early_leaves_nothing_behind(
+    store: Store, packed: Packed, tmp_path: Path, folder: Path
+) -> None:
+    staging = Staging(store, NodeCache(folder, LIMIT))
+    snapshot, samples = described(staging, packed.uri, tmp_path / "rows.parquet")
+    (shard,) = shards_of(packed.uri, snapshot)
+    with closing(staging.images({shard: samples})) as images:
+        next(images)
+    assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
+    assert not list(folder.glob(".*.partial"))
 
 
 def test_a_source_that_is_deleted_changes_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -257,14 +258,15 @@ def _extract(
     wanted = {
         shard: [splits[0][1].sample for splits in images.values()] for shard, images in uses.items()
     }
-    for shard, sample, packed in staging.images(wanted):
-        data, extension = plain_image(packed)
-        name = f"{sample.digest.hex()}.{extension}"
-        for split, image in uses[shard][sample.digest]:
-            path = engine.place(root, _FOLDERS[split], name, image.lines)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            paths[split, sample.digest] = path
-            done += 1
-            progress(done, total)
+    with closing(staging.images(wanted)) as packed_images:
+        for shard, sample, packed in packed_images:
+            data, extension = plain_image(packed)
+            name = f"{sample.digest.hex()}.{extension}"
+            for split, image in uses[shard][sample.digest]:
+                path = engine.place(root, _FOLDERS[split], name, image.lines)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                paths[split, sample.digest] = path
+                done += 1
+                progress(done, total)
     return paths

@@ -25,7 +25,7 @@ _ENTRY = re.compile(r"[0-9a-f]{64}")
 _PARTIAL = re.compile(r"\.[0-9a-f]{64}\..+\.partial")
 # Nothing is done under the lock that takes long; whoever keeps it for so long stands still.
 _LOCK_SECONDS = 10.0
-_LOCK_POLL_SECONDS = 0.05
+_LOCK_POLL_SECONDS = 0.01
 
 _log = logging.getLogger("trainyard")
 

@@ -77,11 +77,11 @@ class Staging:
 
     def images(
         self, wanted: Mapping[Shard, Iterable[Sample]]
-    ) -> Iterator[tuple[Shard, Sample, bytes]]:
+    ) -> Generator[tuple[Shard, Sample, bytes], None, None]:
         """The bytes of the wanted images, a shard after the other, each image verified.
 
         While one image is being used, what follows is read ahead into a bounded buffer. Shards
-        that the cache has come first: adding others may evict them.
+        that the cache has come first: adding others may evict them. Who stops early closes it.
 
         Raises
         ------
