@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tests.bench.measure import peak_mib
 from trainyard.datasets.columns import SplitFiles
 from trainyard.datasets.held import Held, Meeting
 from trainyard.datasets.splits import compare_files
@@ -81,19 +82,9 @@ WAYS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 }
 
 
-def _peak_mib() -> float:
-    """Of this program; what getrusage tells is at least what its parent had."""
-    (line,) = (
-        line
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith("VmHWM:")
-    )
-    return int(line.split()[1]) / 1024
-
-
 if __name__ == "__main__":
-    bare = _peak_mib()
+    bare = peak_mib()
     result = WAYS[sys.argv[1]](
         *(Path(sys.argv[2]) / f"{split}.parquet" for split in ("train", "dev"))
     )
-    print(json.dumps(result | {"peak_mib": _peak_mib() - bare}))
+    print(json.dumps(result | {"peak_mib": peak_mib() - bare}))

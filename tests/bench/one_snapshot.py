@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench.measure import peak_mib
 from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.reading import read_snapshot
 from trainyard.datasets.snapshot import make_snapshot
@@ -76,8 +76,7 @@ def main(file: Path) -> None:
         "location": made.location,
         "samples": made.samples,
         "seconds": seconds,
-        # Linux counts in KiB.
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak_mib(),
         "told": told,
     }
     print(json.dumps(found))
