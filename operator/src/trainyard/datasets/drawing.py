@@ -33,6 +33,8 @@ _PALETTE: tuple[Colour, ...] = (
 # Outlines are drawn so many times larger and reduced: smooth slanting lines.
 _FINE = 3
 _LINE = 2
+# With more outlines than this thin ones are enough, and hide less.
+_MANY = 40
 _FILL = 56
 _GOLDEN = 0.618034
 
@@ -97,6 +99,7 @@ def draw_outlines(picture: Image.Image, outlines: Sequence[Outline]) -> Image.Im
     size = (picture.width * _FINE, picture.height * _FINE)
     layer = Image.new("RGBA", size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
+    line = _FINE * (_LINE if len(outlines) <= _MANY else 1)
     for outline in outlines:
         places = [
             (x * (size[0] - 1), y * (size[1] - 1))
@@ -106,9 +109,9 @@ def draw_outlines(picture: Image.Image, outlines: Sequence[Outline]) -> Image.Im
             pen.polygon(places, fill=(*outline.colour, _FILL))
             # Pillow's own wide outline of a polygon has gaps at sharp corners.
             closed = [*places, places[0], places[1]]
-            pen.line(closed, fill=(*outline.colour, 255), width=_LINE * _FINE, joint="curve")
+            pen.line(closed, fill=(*outline.colour, 255), width=line, joint="curve")
         else:
-            pen.rectangle([*places[0], *places[1]], outline=outline.colour, width=_LINE * _FINE)
+            pen.rectangle([*places[0], *places[1]], outline=outline.colour, width=line)
     fine = layer.resize(picture.size, Image.Resampling.BOX)
     drawn = Image.alpha_composite(picture.convert("RGBA"), fine).convert("RGB")
     for outline in outlines:
