@@ -43,9 +43,11 @@ SCHEMA = pa.schema(
 )
 """Columns as documented at `trainyard.api.manifest.SnapshotManifest`."""
 
-# A row group is made in memory: of images with many polygons it has fewer rows.
+# A row group is made in memory: of images with many polygons it has fewer rows. Rows are Python
+# objects, many times as large, for a batch at a time only.
 _ROWS_A_GROUP = 65536
 _NUMBERS_A_GROUP = 1_000_000
+_ROWS_A_BATCH = 2048
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,30 @@ class Sample:
 def write_samples(samples: Iterable[Sample], path: Path) -> None:
     """Write the samples, which must come sorted by digest; they are read once, as a stream."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        rows: list[dict[str, object]] = []
-        numbers = 0
-        for sample in samples:
-            rows.append(_row(sample))
-            # A label's words weigh about as much as the corners of a box.
-            numbers += sum(4 + len(label.points) for label in sample.labels)
-            if len(rows) == _ROWS_A_GROUP or numbers >= _NUMBERS_A_GROUP:
-                writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
-                rows, numbers = [], 0
-        if rows:
-            writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+        for group in _row_groups(samples):
+            writer.write_table(group)
+
+
+def _row_groups(samples: Iterable[Sample]) -> Iterator[pa.Table]:
+    rows: list[dict[str, object]] = []
+    batches: list[pa.RecordBatch] = []
+    count, numbers = 0, 0
+    for sample in samples:
+        rows.append(_row(sample))
+        count += 1
+        # A label's words weigh about as much as the corners of a box.
+        numbers += sum(4 + len(label.points) for label in sample.labels)
+        full = count == _ROWS_A_GROUP or numbers >= _NUMBERS_A_GROUP
+        if full or len(rows) == _ROWS_A_BATCH:
+            batches.append(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+            rows = []
+        if full:
+            yield pa.Table.from_batches(batches)
+            batches, count, numbers = [], 0, 0
+    if rows:
+        batches.append(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+    if batches:
+        yield pa.Table.from_batches(batches)
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
