@@ -357,3 +357,14 @@ def test_a_file_name_that_is_no_text_is_named(store: Store, tmp_path: Path) -> N
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")).write_text("x")
     with pytest.raises(InvalidUri, match=r"name is not in UTF-8: 'caf\\udce9.png'"):
         list(store.list(f"file://{tmp_path}"))
+
+
+def test_files_are_stored_whatever_people_call_them(
+    store: Store, place: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(b"image")
+    uri = join(place, "kätzchen a", "b 0+%.png")
+    assert store.upload(path, uri).name == "b 0+%.png"
+    assert store.write_bytes(uri, b"image again").size_bytes == 11
+    assert store.read_bytes(uri) == b"image again"

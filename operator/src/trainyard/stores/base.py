@@ -207,9 +207,14 @@ class Store(Protocol):
         ...
 
 
-def last_segment(uri: str) -> str:
-    """The file name at the end of a URI."""
-    return PurePosixPath(uri).name
+def stored_file(uri: str, sha256: str, size_bytes: int) -> StoredFile:
+    """What was stored at a URI.
+
+    The name is as it is: images that people upload are called what they like. A manifest that
+    names a file is checked when it is read.
+    """
+    name = PurePosixPath(uri).name
+    return StoredFile.model_construct(name=name, sha256=sha256, size_bytes=size_bytes)
 
 
 def whole_part(data: bytes, uri: str, offset: int, size: int) -> bytes:

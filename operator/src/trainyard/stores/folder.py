@@ -18,8 +18,8 @@ from trainyard.stores.base import (
     DOCUMENT_LIMIT,
     ObjectInfo,
     Uri,
-    last_segment,
     save_stream,
+    stored_file,
     whole_part,
 )
 from trainyard.stores.documents import parse_json
@@ -83,7 +83,7 @@ class FolderStore:
                     digest.update(chunk)
                     size += file.write(chunk)
             temporary.replace(target)
-        return StoredFile(name=last_segment(uri), sha256=digest.hexdigest(), size_bytes=size)
+        return stored_file(uri, digest.hexdigest(), size)
 
     def write_bytes(self, uri: str, data: bytes, *, if_absent: bool = False) -> StoredFile:
         """See `Store.write_bytes`."""
@@ -100,9 +100,7 @@ class FolderStore:
                         ) from None
             else:
                 temporary.replace(target)
-        return StoredFile(
-            name=last_segment(uri), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
-        )
+        return stored_file(uri, hashlib.sha256(data).hexdigest(), len(data))
 
     def delete(self, uri: str) -> None:
         """See `Store.delete`. Folders that are left empty go too: a store has none."""

@@ -23,8 +23,8 @@ from trainyard.stores.base import (
     Credentials,
     ObjectInfo,
     Uri,
-    last_segment,
     save_stream,
+    stored_file,
     whole_part,
 )
 from trainyard.stores.documents import parse_json
@@ -182,16 +182,12 @@ class S3Store:
             self._client.upload_fileobj(
                 cast("IO[bytes]", reader), place.bucket, place.key, Config=_TRANSFER
             )
-        return StoredFile(
-            name=last_segment(uri), sha256=reader.digest.hexdigest(), size_bytes=reader.size
-        )
+        return stored_file(uri, reader.digest.hexdigest(), reader.size)
 
     def write_bytes(self, uri: str, data: bytes, *, if_absent: bool = False) -> StoredFile:
         """See `Store.write_bytes`."""
         place = _parse(uri)
-        stored = StoredFile(
-            name=last_segment(uri), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
-        )
+        stored = stored_file(uri, hashlib.sha256(data).hexdigest(), len(data))
         try:
             with self._translated(uri):
                 if if_absent:
