@@ -101,6 +101,32 @@ def polygon_points(points: Sequence[float], where: str) -> tuple[float, ...]:
     return inside
 
 
+def finite_number(text: str, where: str, what: str = "") -> float:
+    """The number that a text of a label file says.
+
+    Parameters
+    ----------
+    text
+        As it stands there.
+    where
+        File and line, for the error.
+    what
+        What the number is, with a space behind; for the error too.
+
+    Raises
+    ------
+    BadData
+        If it is no finite number.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise BadData(f"{where}: {what}{text[:40]!r} is not a number") from None
+    if not math.isfinite(number):
+        raise BadData(f"{where}: {what}{text[:40]!r} is not a finite number")
+    return number
+
+
 def checked_name(name: object, where: str, what: str = "class name") -> str:
     """A name (`what` kind of), if it is one: a line of 1 to 128 characters.
 

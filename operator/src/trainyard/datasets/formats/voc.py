@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -18,7 +17,7 @@ from trainyard.datasets.formats.base import (
 )
 from trainyard.datasets.formats.xml import Element, parse_xml
 from trainyard.datasets.images import EXTENSIONS
-from trainyard.datasets.labels import Label, box_points
+from trainyard.datasets.labels import Label, box_points, finite_number
 from trainyard.datasets.listing import Listing
 from trainyard.datasets.refusals import Refusals
 from trainyard.stores import ObjectInfo
@@ -172,14 +171,7 @@ def _child(element: Element, tag: str, name: str) -> Element:
 
 
 def _number(element: Element, name: str) -> float:
-    where, text = f"{name}:{element.line}", element.text
-    try:
-        number = float(text)
-    except ValueError:
-        raise BadData(f"{where}: {element.tag} {text[:40]!r} is not a number") from None
-    if not math.isfinite(number):
-        raise BadData(f"{where}: {element.tag} {text[:40]!r} is not a finite number")
-    return number
+    return finite_number(element.text, f"{name}:{element.line}", f"{element.tag} ")
 
 
 def _side(element: Element, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -12,7 +11,7 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.formats.base import LABEL_FILE_LIMIT, Annotations, is_image
 from trainyard.datasets.images import EXTENSIONS
-from trainyard.datasets.labels import Label, box_points, checked_name, polygon_points
+from trainyard.datasets.labels import Label, box_points, checked_name, finite_number, polygon_points
 from trainyard.datasets.listing import Listing
 from trainyard.datasets.refusals import Refusals
 from trainyard.stores import ObjectInfo
@@ -183,7 +182,7 @@ def _parse_line(fields: list[str], where: str, names: Sequence[str], attribute: 
             f"{where}: {len(fields)} columns; a box has 5 (class x_centre y_centre width height), "
             "a polygon 7 or more (class x y x y x y ...)"
         )
-    numbers = [_number(field, where) for field in fields[1:]]
+    numbers = [finite_number(field, where) for field in fields[1:]]
     if count > 4:
         return Label(attribute, value, "polygon", polygon_points(numbers, where))
     for number, field in zip(numbers, fields[1:], strict=True):
@@ -198,7 +197,7 @@ def _parse_line(fields: list[str], where: str, names: Sequence[str], attribute: 
 
 
 def _class_index(field: str, where: str, names: Sequence[str]) -> int:
-    number = _number(field, where)
+    number = finite_number(field, where)
     if number != int(number) or number < 0:
         raise BadData(f"{where}: the class {field!r} is not a whole number from 0")
     if number >= len(names):
@@ -207,13 +206,3 @@ def _class_index(field: str, where: str, names: Sequence[str]) -> int:
             f"(0 to {len(names) - 1})"
         )
     return int(number)
-
-
-def _number(field: str, where: str) -> float:
-    try:
-        number = float(field)
-    except ValueError:
-        raise BadData(f"{where}: {field[:40]!r} is not a number") from None
-    if not math.isfinite(number):
-        raise BadData(f"{where}: {field[:40]!r} is not a finite number")
-    return number
