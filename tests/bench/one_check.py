@@ -20,11 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from tests.bench.measure import peak_mib
 from trainyard.datasets.columns import SplitFiles
 from trainyard.datasets.held import Held, Meeting
+from trainyard.datasets.parquet import open_parquet
 from trainyard.datasets.splits import compare_files
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +67,7 @@ def sets(train: Path, dev: Path) -> dict[str, Any]:
     for column, name in (("digest", "images"), ("group", "groups")):
         values = [set[Any](), set[Any]()]
         for path, into in zip((train, dev), values, strict=True):
-            with pq.ParquetFile(path, pre_buffer=False) as file:
+            with open_parquet(path) as file:
                 for batch in file.iter_batches(columns=[column]):
                     into.update(batch[column].to_pylist())
         found[name] = len(values[0] & values[1])

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainyard.api.comparison import LabelCount
+from trainyard.datasets.parquet import open_parquet
 
 ROWS_AT_ONCE = 1 << 16
 _LABELS_AT_ONCE = 1 << 14
@@ -76,7 +77,7 @@ class SplitFiles:
         """All rows in their order."""
         start = 0
         for path in self._paths:
-            with _open(path) as file:
+            with open_parquet(path) as file:
                 # Snapshots made by earlier versions know no looks.
                 known = set(file.schema_arrow.names)
                 columns = [name for name in ("digest", "group", "look") if name in known]
@@ -88,7 +89,7 @@ class SplitFiles:
         """The name of the sample in a row."""
         index = bisect_right(self._ends, row)
         row -= self._ends[index - 1] if index else 0
-        with _open(self._paths[index]) as file:
+        with open_parquet(self._paths[index]) as file:
             for number in range(file.num_row_groups):
                 count = file.metadata.row_group(number).num_rows
                 if row < count:
@@ -100,18 +101,13 @@ class SplitFiles:
         """Number of annotations by attribute, value and geometry, sorted."""
         counts: Counter[tuple[str, str, str]] = Counter()
         for path in self._paths:
-            with _open(path) as file:
+            with open_parquet(path) as file:
                 for batch in file.iter_batches(
                     _LABELS_AT_ONCE, columns=_label_columns(file), use_threads=False
                 ):
                     for attribute, value, geometry, count in _count(batch):
                         counts[attribute, value, geometry] += count
         return tuple(LabelCount(*key, count) for key, count in sorted(counts.items()))
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    """A manifest that is read a row group at a time: by default it would all be in memory."""
-    return pq.ParquetFile(path, pre_buffer=False)
 
 
 def _rows(start: int, batch: pa.RecordBatch) -> Rows:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainyard.datasets.labels import Label
+from trainyard.datasets.parquet import open_parquet
 
 SCHEMA = pa.schema(
     [
@@ -97,7 +98,7 @@ def _row_groups(samples: Iterable[Sample]) -> Iterator[pa.Table]:
 
 def read_samples(path: Path) -> Iterator[Sample]:
     """The samples in their order, read a batch at a time."""
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         for batch in file.iter_batches(batch_size=4096):
             for row in batch.to_pylist():
                 labels = tuple(

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from trainyard.datasets.errors import BadData
+from trainyard.datasets.parquet import open_parquet
 
 _LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".parquet", *_LINES)
@@ -99,7 +99,7 @@ def _parquet(
     path: Path, name: str, wanted: frozenset[str]
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             if "image" not in file.schema_arrow.names:
                 raise BadData(f"{name}: it has no column 'image'")
             columns = sorted(wanted.intersection(file.schema_arrow.names))
