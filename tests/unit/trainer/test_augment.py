@@ -17,7 +17,7 @@ from trainyard.api.capability import Output
 from trainyard.api.template import Augmentation, Hyperparameters
 from trainyard_trainer.engines import classify, detect
 from trainyard_trainer.engines.augment import Variation, resolve, vary_pixels
-from trainyard_trainer.engines.base import TrainSettings
+from trainyard_trainer.engines.base import Example, TrainSettings
 from trainyard_trainer.engines.training import arguments
 
 SIDE = 64
@@ -133,7 +133,7 @@ def detector_data(root: Path) -> Path:
     engine = detect.Detector()
     for split in ("train", "val"):
         for number in range(8):
-            path = engine.place(root, split, f"{number}.png", ["0 0.5 0.5 0.75 0.12"])
+            path = engine.place(root, split, f"{number}.png", Example(("0 0.5 0.5 0.75 0.12",)))
             path.parent.mkdir(parents=True, exist_ok=True)
             bar().save(path)
     return engine.finish_layout(root, 2)

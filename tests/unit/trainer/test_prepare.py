@@ -6,20 +6,28 @@ import logging
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.unit.trainer.pods import Bench
-from trainyard.api.capability import Output
+from trainyard.api.capability import CapabilityType, Output
 from trainyard.api.run import RunSplits
 from trainyard.api.template import Engine
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.stores import Store
+from trainyard_trainer.crops import cut
 from trainyard_trainer.engines import engine_for
+from trainyard_trainer.engines.base import Box
 from trainyard_trainer.prepare import Prepared, prepare
 
 OUTPUTS = tuple(
     Output(attribute="class", value=value, position=position)
     for position, value in enumerate(("disc", "square"))
 )
+
+ELEMENTS = {
+    "yolo-cls": CapabilityType.IMAGE_CLASSIFIER,
+    "yolo-det": CapabilityType.DETECTOR,
+}
 
 
 def laid_out(root: Path) -> dict[str, bytes]:
@@ -47,7 +55,7 @@ def test_a_run_with_a_cache_lays_out_the_same_files_as_one_without(
             store,
             splits,
             OUTPUTS,
-            engine_for(Engine(engine)),
+            engine_for(Engine(engine), ELEMENTS[engine]),
             tmp_path / name,
             lambda done, total: seen.append((done, total)),
             cache,
@@ -68,3 +76,37 @@ def test_a_run_with_a_cache_lays_out_the_same_files_as_one_without(
         (held.name, held.labels) for held in without.held_out
     ]
     assert not list(tmp_path.rglob("*.tar"))
+
+
+def test_a_box_element_is_given_a_square_around_each_labelled_box(
+    store: Store, bench: Bench, tmp_path: Path
+) -> None:
+    splits = RunSplits.model_validate(
+        {split: [bench.snapshots["yolo-det", split]] for split in ("train", "dev", "test")}
+    )
+    engine = engine_for(Engine.YOLO_CLS, CapabilityType.BOX_CLASSIFIER)
+    made = prepare(store, splits, OUTPUTS, engine, tmp_path / "crops", lambda done, total: None)
+    images = engine_for(Engine.YOLO_DET, CapabilityType.DETECTOR)
+    whole = prepare(store, splits, OUTPUTS, images, tmp_path / "images", lambda done, total: None)
+    assert made.layout.counts["test"] == sum(len(held.labels) for held in whole.held_out)
+    for held in made.held_out:
+        (label,) = held.labels
+        assert label.geometry == "image"
+        number = next(x.position for x in OUTPUTS if x.value == label.value)
+        assert held.path.parent.name == f"{number:05d}"
+        with Image.open(held.path) as crop:
+            assert crop.width == crop.height
+
+
+@pytest.mark.parametrize(
+    ("box", "side", "at_corner"),
+    [((0.4, 0.4, 0.6, 0.5), 24, 200), ((0.0, 0.0, 0.2, 0.2), 24, 114)],
+    ids=["inside of the image", "at its corner, where grey is added"],
+)
+def test_a_crop_is_a_square_of_the_longer_side_and_a_tenth_on_each_side(
+    box: Box, side: int, at_corner: int
+) -> None:
+    found = cut(Image.new("RGB", (100, 100), (200, 200, 200)), box)
+    assert found.size == (side, side)
+    assert found.getpixel((0, 0)) == (at_corner,) * 3
+    assert found.getpixel((side - 1, side - 1)) == (200,) * 3

@@ -37,11 +37,12 @@ POINTS: dict[GeometryName, tuple[float, ...]] = {
 ENGINES = {
     (CapabilityType.DETECTOR, Geometry.BOX): Engine.YOLO_DET,
     (CapabilityType.IMAGE_CLASSIFIER, None): Engine.YOLO_CLS,
+    (CapabilityType.BOX_CLASSIFIER, None): Engine.YOLO_CLS,
 }
 
 
 @pytest.mark.parametrize("geometry", POINTS)
-@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: ENGINES[kind].value)
+@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: kind[0].value)
 def test_an_engine_uses_the_geometries_that_the_operator_counts_as_used(
     kind: tuple[CapabilityType, Geometry | None], geometry: GeometryName
 ) -> None:
@@ -49,8 +50,8 @@ def test_an_engine_uses_the_geometries_that_the_operator_counts_as_used(
     spec = CapabilitySpec(type=kind[0], geometry=kind[1], outputs=(output,))
     label = Label("class", "cat", geometry, POINTS[geometry])
     sample = Sample(b"d" * 32, "a.png", 10, 10, 0, 0, 1, (label,))
-    lines = engine_for(ENGINES[kind]).labels_of(sample, {("class", "cat"): 0})
-    assert bool(lines) == (geometry in usable_geometries(spec))
+    found = engine_for(ENGINES[kind], kind[0]).examples_of(sample, {("class", "cat"): 0})
+    assert bool(found and found[0].lines) == (geometry in usable_geometries(spec))
 
 
 CLASSES = ("cat", "dog")
@@ -103,7 +104,7 @@ def test_both_refuse_groups_on_both_sides_and_nothing_else(
     )
 
     def prepared() -> None:
-        engine = engine_for(Engine.YOLO_CLS)
+        engine = engine_for(Engine.YOLO_CLS, CapabilityType.IMAGE_CLASSIFIER)
         prepare(store, splits, outputs, engine, tmp_path, lambda done, total: None)
 
     if not shared:

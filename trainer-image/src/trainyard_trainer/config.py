@@ -12,8 +12,20 @@ from trainyard.api.manifest import SplitMetrics
 from trainyard.api.template import Engine
 
 
+class CropRule(StrictModel):
+    """How an entity's box becomes the image that a Box element looks at: a square around it."""
+
+    context: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """What is added on each side, as a fraction of the longer side of the box."""
+    pad_value: Annotated[int, Field(ge=0, le=255)] = 114
+    """Grey value of what lies outside of the image."""
+
+
 class InputRule(StrictModel):
     """How an image becomes the model's input tensor, float32 [1, 3, size, size]."""
+
+    crop: CropRule | None = None
+    """Box elements only: each entity is cut out first."""
 
     size: Annotated[int, Field(ge=32)]
     """Side of the square input, in pixels."""

@@ -12,13 +12,13 @@ from trainyard_trainer.config import CapabilityNote, DatasetNote, Lineage, Metri
 from trainyard_trainer.engines.base import SplitResult, Trained, TrainSettings
 
 if TYPE_CHECKING:
-    from trainyard_trainer.engines.yolo import YoloEngine
+    from trainyard_trainer.engines.engine import TrainingEngine
 
 
 def describe(
     run: RunFile,
     settings: TrainSettings,
-    engine: YoloEngine,
+    engine: TrainingEngine,
     trained: Trained,
     results: dict[str, SplitResult],
 ) -> ModelConfig:

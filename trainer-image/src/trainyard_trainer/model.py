@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from trainyard.api.documents import DocumentError, dump_yaml, load_yaml
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines import engine_for
-from trainyard_trainer.engines.base import Prediction
+from trainyard_trainer.engines.base import Box, Prediction
 from trainyard_trainer.faults import Fault, first_problem
 
 if TYPE_CHECKING:
     import torch
 
-    from trainyard_trainer.engines.yolo import YoloEngine
+    from trainyard_trainer.engines.engine import TrainingEngine
 
 
 class UnusableModel(Fault):
@@ -39,18 +39,22 @@ class Predictor:
     """
 
     config: ModelConfig
-    _engine: YoloEngine
+    _engine: TrainingEngine
     _model: torch.nn.Module
 
-    def predict(self, image: Image.Image) -> list[Prediction]:
-        """Answers for one image of any mode and orientation, the most confident first."""
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-        return self._engine.predict(self._model, upright, self.config)
+    def predict(self, image: Image.Image, entities: Sequence[Box] = ()) -> list[Prediction]:
+        """Answers for one image of any mode and orientation.
 
-    def predict_file(self, path: Path) -> list[Prediction]:
+        Those of a detector come with the most confident first, those of a Box element in the
+        order of the entities that it is asked about.
+        """
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        return self._engine.predict(self._model, upright, self.config, entities)
+
+    def predict_file(self, path: Path, entities: Sequence[Box] = ()) -> list[Prediction]:
         """Answers for an image file."""
         with Image.open(path) as image:
-            return self.predict(image)
+            return self.predict(image, entities)
 
 
 def save(path: Path, state: Mapping[str, Any], config: ModelConfig) -> None:
@@ -118,7 +122,7 @@ def load(weights: Path, config: Path) -> Predictor:
 
 def restore(config: ModelConfig, state: Mapping[str, Any]) -> Predictor:
     """A predictor from a configuration and tensors."""
-    engine = engine_for(config.engine)
+    engine = engine_for(config.engine, config.capability.type)
     try:
         model = engine.build(config.model, len(config.classes), state)
     except RuntimeError as error:

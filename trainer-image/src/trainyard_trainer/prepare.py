@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from trainyard.api.capability import Output
 from trainyard.api.run import RunSplits, SnapshotRef
@@ -18,11 +21,12 @@ from trainyard.datasets.node_cache import NodeCache
 from trainyard.datasets.samples import Sample, read_samples
 from trainyard.datasets.staging import Shard, Staging, shards_of
 from trainyard.stores import Store
-from trainyard_trainer.engines.base import Layout
+from trainyard_trainer.crops import cut
+from trainyard_trainer.engines.base import Example, Layout
 from trainyard_trainer.faults import ClassesMissing
 
 if TYPE_CHECKING:
-    from trainyard_trainer.engines.yolo import YoloEngine
+    from trainyard_trainer.engines.engine import TrainingEngine
 
 _EXAMPLES = 5
 # What the engines' library calls the splits.
@@ -33,7 +37,7 @@ _log = logging.getLogger("trainyard")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """An image that the model never learnt from, with its labels."""
+    """An image (or a crop) that the model never learnt from, with its labels."""
 
     path: Path
     name: str
@@ -61,19 +65,19 @@ class Prepared:
 
 @dataclass
 class _Merged:
-    """A distinct image of one split, wherever it came from."""
+    """A distinct image of one split, wherever it came from, and what is learnt of it."""
 
     sample: Sample
     shard: Shard
     labels: set[Label]
-    lines: list[str]
+    examples: list[Example]
 
 
 def prepare(
     store: Store,
     splits: RunSplits,
     outputs: tuple[Output, ...],
-    engine: YoloEngine,
+    engine: TrainingEngine,
     root: Path,
     progress: Callable[[int, int], None],
     cache: NodeCache | None = None,
@@ -117,20 +121,26 @@ def prepare(
     counts = {}
     for split, images in found.items():
         _choose(images, split, engine, classes)
-        counts[_FOLDERS[split]] = len(images)
+        counts[_FOLDERS[split]] = sum(len(image.examples) for image in images.values())
     _check_classes(found["train"], outputs)
     paths = _extract(staging, found, engine, root, progress)
     data = engine.finish_layout(root, len(outputs))
     held = "test" if "test" in found else "dev"
     held_out = tuple(
-        HeldOut(
-            paths[held, digest],
-            image.sample.name,
-            tuple(sorted(x for x in image.labels if (x.attribute, x.value) in classes)),
-        )
+        HeldOut(path, image.sample.name, _labels(image, example, outputs))
         for digest, image in sorted(found[held].items())
+        for path, example in zip(paths[held, digest], image.examples, strict=True)
     )
     return Prepared(Layout(data, counts), held_out, held)
+
+
+def _labels(image: _Merged, example: Example, outputs: tuple[Output, ...]) -> tuple[Label, ...]:
+    """What is right for an example: the labels that the model knows, or the class of a crop."""
+    if example.box is not None:
+        output = outputs[int(example.lines[0])]
+        return (Label(output.attribute, output.value, "image"),)
+    known = {(output.attribute, output.value) for output in outputs}
+    return tuple(sorted(x for x in image.labels if (x.attribute, x.value) in known))
 
 
 def _used(splits: RunSplits) -> list[tuple[str, Sequence[SnapshotRef]]]:
@@ -190,14 +200,14 @@ def _check_groups(groups: dict[str, set[str]]) -> None:
 def _choose(
     images: dict[bytes, _Merged],
     split: str,
-    engine: YoloEngine,
+    engine: TrainingEngine,
     classes: dict[tuple[str, str], int],
 ) -> None:
     """Keep the images that the engine can use, with the labels that it will see."""
     total = len(images)
     for digest, image in list(images.items()):
         sample = image.sample
-        lines = engine.labels_of(
+        examples = engine.examples_of(
             Sample(
                 digest=sample.digest,
                 name=sample.name,
@@ -210,10 +220,10 @@ def _choose(
             ),
             classes,
         )
-        if lines is None:
+        if examples is None:
             del images[digest]
         else:
-            image.lines = lines
+            image.examples = examples
     left_out = total - len(images)
     _log.info(
         "%s: %d images%s",
@@ -231,7 +241,12 @@ def _choose(
 
 
 def _check_classes(train: dict[bytes, _Merged], outputs: tuple[Output, ...]) -> None:
-    used = {int(line.split()[0]) for image in train.values() for line in image.lines}
+    used = {
+        int(line.split()[0])
+        for image in train.values()
+        for example in image.examples
+        for line in example.lines
+    }
     missing = [f"{x.attribute}={x.value}" for x in outputs if x.position not in used]
     if missing:
         shown = ", ".join(missing[: 2 * _EXAMPLES]) + (" ..." if len(missing) > 10 else "")
@@ -244,17 +259,23 @@ def _check_classes(train: dict[bytes, _Merged], outputs: tuple[Output, ...]) -> 
 def _extract(
     staging: Staging,
     found: dict[str, dict[bytes, _Merged]],
-    engine: YoloEngine,
+    engine: TrainingEngine,
     root: Path,
     progress: Callable[[int, int], None],
-) -> dict[tuple[str, bytes], Path]:
-    """Write all images, a shard after the other; an image of several splits into each."""
+) -> dict[tuple[str, bytes], list[Path]]:
+    """Write the images of all examples, a shard after the other.
+
+    Returns
+    -------
+    dict
+        By split and digest, the files of the image's examples in their order.
+    """
     uses: dict[Shard, dict[bytes, list[tuple[str, _Merged]]]] = {}
     for split, images in found.items():
         for digest, image in images.items():
             uses.setdefault(image.shard, {}).setdefault(digest, []).append((split, image))
     total, done = sum(map(len, found.values())), 0
-    paths: dict[tuple[str, bytes], Path] = {}
+    paths: dict[tuple[str, bytes], list[Path]] = {}
     wanted = {
         shard: [splits[0][1].sample for splits in images.values()] for shard, images in uses.items()
     }
@@ -263,10 +284,32 @@ def _extract(
             data, extension = plain_image(packed)
             name = f"{sample.digest.hex()}.{extension}"
             for split, image in uses[shard][sample.digest]:
-                path = engine.place(root, _FOLDERS[split], name, image.lines)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-                paths[split, sample.digest] = path
+                paths[split, sample.digest] = [
+                    _write(engine, root, _FOLDERS[split], name, data, number, example)
+                    for number, example in enumerate(image.examples)
+                ]
                 done += 1
                 progress(done, total)
     return paths
+
+
+def _write(
+    engine: TrainingEngine,
+    root: Path,
+    split: str,
+    name: str,
+    data: bytes,
+    number: int,
+    example: Example,
+) -> Path:
+    """The image of one example: all of it, byte for byte, or the crop of its box."""
+    if example.box is not None:
+        name = f"{Path(name).stem}-{number:04d}.png"
+    path = engine.place(root, split, name, example)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if example.box is None:
+        path.write_bytes(data)
+    else:
+        with Image.open(io.BytesIO(data)) as image:
+            cut(image.convert("RGB"), example.box).save(path, "PNG")
+    return path

@@ -26,7 +26,7 @@ from trainyard_trainer.settings import settings_of
 from trainyard_trainer.stopping import StopRequest
 
 if TYPE_CHECKING:
-    from trainyard_trainer.engines.yolo import YoloEngine
+    from trainyard_trainer.engines.engine import TrainingEngine
 
 _log = logging.getLogger("trainyard")
 
@@ -92,7 +92,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         template = self.run.template
-        self._engine: YoloEngine = engine_for(template.engine)
+        self._engine: TrainingEngine = engine_for(template.engine, self.run.capability.type)
         self._settings = settings_of(self.run, self._engine, self.device)
         self._estimate = Estimate(time.monotonic(), template.hyperparameters.epochs)
         self._history: list[EpochReport] = []

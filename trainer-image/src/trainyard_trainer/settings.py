@@ -11,10 +11,10 @@ from trainyard_trainer.faults import InvalidRunFile
 from trainyard_trainer.machine import cpu_count, cpus_of
 
 if TYPE_CHECKING:
-    from trainyard_trainer.engines.yolo import YoloEngine
+    from trainyard_trainer.engines.engine import TrainingEngine
 
 
-def settings_of(run: RunFile, engine: YoloEngine, device: str) -> TrainSettings:
+def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSettings:
     """What the engine is told.
 
     Raises

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trainyard.api.capability import CapabilityType
 from trainyard.api.template import Engine
 from trainyard_trainer.faults import InvalidRunFile
 
 if TYPE_CHECKING:
-    from trainyard_trainer.engines.yolo import YoloEngine
+    from trainyard_trainer.engines.engine import TrainingEngine
 
 
-def engine_for(kind: Engine) -> YoloEngine:
-    """The engine of that name.
+def engine_for(kind: Engine, element: CapabilityType) -> TrainingEngine:
+    """The engine of that name, for models of this type.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def engine_for(kind: Engine) -> YoloEngine:
         case Engine.YOLO_CLS:
             from trainyard_trainer.engines.classify import Classifier
 
-            return Classifier()
+            return Classifier(crops=element is CapabilityType.BOX_CLASSIFIER)
         case Engine.YOLO_DET:
             from trainyard_trainer.engines.detect import Detector
 

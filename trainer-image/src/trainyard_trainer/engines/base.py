@@ -10,7 +10,28 @@ from typing import Any
 from trainyard.api.capability import Output
 from trainyard.api.report import EpochReport
 from trainyard.api.template import Hyperparameters
+from trainyard.datasets.labels import GeometryName, Label
 from trainyard_trainer.engines.augment import Variation
+
+Box = tuple[float, float, float, float]
+"""x_min, y_min, x_max, y_max in 0..1 of the image's width and height."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What an engine learns of one image, or of one box of it.
+
+    Attributes
+    ----------
+    lines
+        Lines of a YOLO label file (none: background), or for classifiers the index of the class.
+        Each begins with the index of a class.
+    box
+        What is cut out of the image first; None: the example is the whole image.
+    """
+
+    lines: tuple[str, ...]
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -153,12 +174,25 @@ class Prediction:
     confidence
         0..1.
     points
-        x_min y_min x_max y_max as fractions of the image's sides; empty for the whole image.
+        x_min y_min x_max y_max of a box, or x y x y ... of a polygon, as fractions of the image's
+        sides; empty for the whole image.
+    geometry
+        What the points are.
+    embedding
+        The vector of an embedder, of length 1; empty for other models.
     """
 
     output: Output
     confidence: float
     points: tuple[float, ...] = ()
+    geometry: GeometryName = "image"
+    embedding: tuple[float, ...] = ()
+
+
+def bounds(label: Label) -> Box:
+    """A box, or what surrounds a polygon."""
+    xs, ys = label.points[0::2], label.points[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 @dataclass(frozen=True)
@@ -170,7 +204,7 @@ class Layout:
     data
         What the library is given as its dataset: a data.yaml or a folder.
     counts
-        Number of images by split: train, val, test.
+        Number of examples by split: train, val, test.
     """
 
     data: Path

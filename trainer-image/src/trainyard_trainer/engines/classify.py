@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,17 @@ from ultralytics.nn.tasks import ClassificationModel
 from trainyard.api.template import Engine
 from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
+from trainyard_trainer.crops import RULE, cut
 from trainyard_trainer.engines.augment import Variation
-from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
+from trainyard_trainer.engines.base import (
+    Box,
+    ClassResult,
+    Example,
+    Prediction,
+    SplitResult,
+    TrainSettings,
+    bounds,
+)
 from trainyard_trainer.engines.training import Varied, finite
 from trainyard_trainer.engines.yolo import YoloEngine, class_name
 
@@ -57,7 +66,13 @@ class _ClassifierTraining(Varied, ClassificationTrainer):  # type: ignore[misc]
 
 
 class Classifier(YoloEngine):
-    """One class of all for the whole image."""
+    """One class of all for the whole image, or for each entity.
+
+    Parameters
+    ----------
+    crops
+        Learns and judges the boxes of an image instead of the image.
+    """
 
     kind = Engine.YOLO_CLS
     task = "classify"
@@ -65,18 +80,27 @@ class Classifier(YoloEngine):
     metrics = {"top-1": "metrics/accuracy_top1", "top-5": "metrics/accuracy_top5"}
     default_metric = "top-1"
 
-    def labels_of(self, sample: Sample, classes: Mapping[tuple[str, str], int]) -> list[str] | None:
-        """The one class of the image; none or several cannot be learnt."""
-        found = {
-            classes[label.attribute, label.value]
-            for label in sample.labels
-            if label.geometry == "image" and (label.attribute, label.value) in classes
-        }
-        return [str(found.pop())] if len(found) == 1 else None
+    def __init__(self, *, crops: bool = False) -> None:
+        self._crops = crops
 
-    def place(self, root: Path, split: str, name: str, labels: list[str]) -> Path:
+    def examples_of(
+        self, sample: Sample, classes: Mapping[tuple[str, str], int]
+    ) -> list[Example] | None:
+        """The one class of the image, for none or several cannot be learnt; or each box's."""
+        named = [
+            (classes[label.attribute, label.value], label)
+            for label in sample.labels
+            if (label.attribute, label.value) in classes
+            and (label.geometry != "image") == self._crops
+        ]
+        if self._crops:
+            return [Example((str(index),), bounds(label)) for index, label in named] or None
+        found = {index for index, _ in named}
+        return [Example((str(found.pop()),))] if len(found) == 1 else None
+
+    def place(self, root: Path, split: str, name: str, example: Example) -> Path:
         """A folder a class."""
-        return root / split / class_name(int(labels[0])) / name
+        return root / split / class_name(int(example.lines[0])) / name
 
     def finish_layout(self, root: Path, classes: int) -> Path:  # noqa: ARG002
         """The folder itself is the dataset."""
@@ -135,17 +159,30 @@ class Classifier(YoloEngine):
         )
 
     def predict(
-        self, model: torch.nn.Module, image: Image.Image, config: ModelConfig
+        self,
+        model: torch.nn.Module,
+        image: Image.Image,
+        config: ModelConfig,
+        entities: Sequence[Box] = (),
     ) -> list[Prediction]:
-        """The most probable class."""
-        tensor = classify_transforms(size=config.input.size)(image.convert("RGB"))[None]
-        device = next(model.parameters()).device
+        """The most probable class of the image, or of each entity."""
+        picture = image.convert("RGB")
+        rule, boxed = config.input.crop, bool(entities) and config.input.crop is not None
+        seen = [cut(picture, box, rule) for box in entities] if boxed and rule else [picture]
+        ready = classify_transforms(size=config.input.size)
+        tensor = torch.stack([ready(one) for one in seen])
         with torch.inference_mode():
-            answer = model(tensor.to(device))
-        probabilities = (answer[0] if isinstance(answer, (list, tuple)) else answer)[0]
-        index = int(probabilities.argmax())
-        return [Prediction(config.classes[index], float(probabilities[index]))]
+            answer = model(tensor.to(next(model.parameters()).device))
+        probabilities = answer[0] if isinstance(answer, (list, tuple)) else answer
+        best = [(int(row.argmax()), float(row.max())) for row in probabilities]
+        if not boxed:
+            return [Prediction(config.classes[index], value) for index, value in best]
+        return [
+            Prediction(config.classes[index], value, tuple(box), "box")
+            for (index, value), box in zip(best, entities, strict=True)
+        ]
 
     def input_rule(self, size: int) -> InputRule:
         """The shortest side is fitted, and the centre cut out."""
-        return InputRule(size=size, resize="shortest-side-centre-crop")
+        crop = RULE if self._crops else None
+        return InputRule(crop=crop, size=size, resize="shortest-side-centre-crop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,17 @@ from ultralytics.utils.ops import scale_boxes
 
 from trainyard.api.documents import dump_yaml
 from trainyard.api.template import Engine
-from trainyard.datasets.labels import Label
 from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
-from trainyard_trainer.engines.base import ClassResult, Prediction, SplitResult, TrainSettings
+from trainyard_trainer.engines.base import (
+    Box,
+    ClassResult,
+    Example,
+    Prediction,
+    SplitResult,
+    TrainSettings,
+    bounds,
+)
 from trainyard_trainer.engines.training import Varied, finite
 from trainyard_trainer.engines.yolo import YoloEngine, class_name
 
@@ -31,12 +38,6 @@ _PAD = 114
 
 class _DetectorTraining(Varied, DetectionTrainer):  # type: ignore[misc]
     pass
-
-
-def bounds(label: Label) -> tuple[float, float, float, float]:
-    """x_min, y_min, x_max, y_max of a box or of what surrounds a polygon, 0..1."""
-    xs, ys = label.points[0::2], label.points[1::2]
-    return min(xs), min(ys), max(xs), max(ys)
 
 
 class Detector(YoloEngine):
@@ -53,7 +54,9 @@ class Detector(YoloEngine):
     }
     default_metric = "mAP50-95"
 
-    def labels_of(self, sample: Sample, classes: Mapping[tuple[str, str], int]) -> list[str] | None:
+    def examples_of(
+        self, sample: Sample, classes: Mapping[tuple[str, str], int]
+    ) -> list[Example] | None:
         """Lines of a label file. An image without any is a background, which teaches too."""
         lines = []
         for label in sample.labels:
@@ -62,13 +65,13 @@ class Detector(YoloEngine):
                 left, top, right, bottom = bounds(label)
                 centre = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
                 lines.append(f"{index} " + " ".join(f"{number:.8f}" for number in centre))
-        return lines
+        return [Example(tuple(lines))]
 
-    def place(self, root: Path, split: str, name: str, labels: list[str]) -> Path:
+    def place(self, root: Path, split: str, name: str, example: Example) -> Path:
         """images/SPLIT/NAME with labels/SPLIT/STEM.txt."""
         text = root / "labels" / split / Path(name).with_suffix(".txt")
         text.parent.mkdir(parents=True, exist_ok=True)
-        text.write_text("".join(f"{line}\n" for line in labels))
+        text.write_text("".join(f"{line}\n" for line in example.lines))
         return root / "images" / split / name
 
     def finish_layout(self, root: Path, classes: int) -> Path:
@@ -138,7 +141,11 @@ class Detector(YoloEngine):
         )
 
     def predict(
-        self, model: torch.nn.Module, image: Image.Image, config: ModelConfig
+        self,
+        model: torch.nn.Module,
+        image: Image.Image,
+        config: ModelConfig,
+        entities: Sequence[Box] = (),  # noqa: ARG002 -- finds them itself
     ) -> list[Prediction]:
         """Boxes above the thresholds of the configuration, the most confident first."""
         pixels = np.asarray(image.convert("RGB"))
@@ -161,6 +168,7 @@ class Detector(YoloEngine):
                 config.classes[int(row[5])],
                 float(row[4]),
                 tuple(float(value) / side for value, side in zip(row[:4], sides, strict=True)),
+                "box",
             )
             for row in found
         ]

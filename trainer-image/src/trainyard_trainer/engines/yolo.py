@@ -12,60 +12,34 @@ from typing import Any, ClassVar
 
 import torch
 import ultralytics
-from PIL import Image
 from ultralytics.data import utils as data_utils
 from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import LOGGER, SETTINGS
 
-from trainyard.api.template import Engine
-from trainyard.datasets.samples import Sample
-from trainyard_trainer.config import InputRule, ModelConfig, Thresholds
 from trainyard_trainer.engines import training
 from trainyard_trainer.engines.base import (
-    Prediction,
     Resume,
-    SplitResult,
     Trained,
     TrainSettings,
     Watcher,
 )
+from trainyard_trainer.engines.engine import TrainingEngine
 from trainyard_trainer.faults import InvalidRunFile, Stopped
 
 _ARCHITECTURES = Path(ultralytics.__file__).parent / "cfg" / "models"
 _SIZE = re.compile(r"(?<=\d)[nsmlx](?=$|-)")
 
 
-class YoloEngine(abc.ABC):
-    """Trains, evaluates and runs models of one task.
+class YoloEngine(TrainingEngine):
+    """What is the same for every task of the library.
 
     Class attributes say what differs in words; the methods below what differs in work.
     """
 
-    kind: ClassVar[Engine]
     task: ClassVar[str]
     suffix: ClassVar[str]
     """What the library appends to the name of an architecture for this task."""
-    metrics: ClassVar[dict[str, str]]
-    """Our names of metrics -> the library's."""
-    default_metric: ClassVar[str]
-    checkpoint_files: ClassVar[tuple[str, ...]] = (training.LAST, training.BEST)
-    """What the engine needs of its own to go on."""
-
-    @abc.abstractmethod
-    def labels_of(self, sample: Sample, classes: Mapping[tuple[str, str], int]) -> list[str] | None:
-        """What the engine learns of a sample, or None if nothing can be learnt from it.
-
-        `classes` gives the index of each (attribute, value) that the model has. Detectors give
-        lines of a YOLO label file (none for an image without objects), classifiers one index.
-        """
-
-    @abc.abstractmethod
-    def place(self, root: Path, split: str, name: str, labels: list[str]) -> Path:
-        """Where an image of a split goes below `root`; writes its labels."""
-
-    @abc.abstractmethod
-    def finish_layout(self, root: Path, classes: int) -> Path:
-        """Complete the layout; returns what the library takes as the dataset."""
+    checkpoint_files = (training.LAST, training.BEST)
 
     @abc.abstractmethod
     def _trainer(self) -> type[Any]:
@@ -74,29 +48,6 @@ class YoloEngine(abc.ABC):
     @abc.abstractmethod
     def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
         """A model with random weights."""
-
-    @abc.abstractmethod
-    def evaluate(
-        self, model: torch.nn.Module, data: Path, split: str, settings: TrainSettings, folder: Path
-    ) -> SplitResult:
-        """Metrics of a model on the split `val` or `test` of a layout."""
-
-    @abc.abstractmethod
-    def predict(
-        self, model: torch.nn.Module, image: Image.Image, config: ModelConfig
-    ) -> list[Prediction]:
-        """Answers for one RGB image."""
-
-    @abc.abstractmethod
-    def input_rule(self, size: int) -> InputRule:
-        """How an image becomes an input of `size` x `size` pixels."""
-
-    def thresholds(self, confidence: float | None, iou: float | None, default: float) -> Thresholds:
-        """Thresholds of the finished model; `default` is the overlap used in the evaluation."""
-        return Thresholds(
-            confidence=0.25 if confidence is None else confidence,
-            iou=default if iou is None else iou,
-        )
 
     def check_architecture(self, name: str) -> None:
         """Refuse an architecture that the library does not carry for this task.
@@ -124,19 +75,6 @@ class YoloEngine(abc.ABC):
         """Train from scratch or go on; the best epoch's model is in memory afterwards.
 
         Going on is not bit-exact: see `trainyard_trainer.engines.training`.
-
-        Parameters
-        ----------
-        settings
-            What to train and how.
-        data
-            As `finish_layout` returned it.
-        folder
-            For what the library writes, inside of the working directory.
-        watcher
-            Told about every step; may raise.
-        resume
-            What to go on from. If it is finished, nothing is trained.
         """
         quieten_library()
         history = () if resume is None else resume.history

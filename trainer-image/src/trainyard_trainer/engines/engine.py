@@ -1,0 +1,144 @@
+"""What every engine can do; the recipe knows engines by this alone."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from PIL import Image
+
+from trainyard.api.template import Engine
+from trainyard.datasets.samples import Sample
+from trainyard_trainer.config import InputRule, ModelConfig, Thresholds
+from trainyard_trainer.engines.base import (
+    Box,
+    Example,
+    Prediction,
+    Resume,
+    SplitResult,
+    Trained,
+    TrainSettings,
+    Watcher,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TrainingEngine(abc.ABC):
+    """Trains, evaluates and runs models of one kind."""
+
+    kind: ClassVar[Engine]
+    metrics: ClassVar[Mapping[str, str]]
+    """The metrics of a split, by our names -> the library's."""
+    default_metric: ClassVar[str]
+    """Chooses the best epoch where the template names none."""
+    checkpoint_files: ClassVar[tuple[str, ...]]
+    """What the engine needs of its own to go on."""
+
+    @abc.abstractmethod
+    def check_architecture(self, name: str) -> None:
+        """Refuse an architecture that the engine does not have.
+
+        Raises
+        ------
+        InvalidRunFile
+            One sentence.
+        """
+
+    @abc.abstractmethod
+    def examples_of(
+        self, sample: Sample, classes: Mapping[tuple[str, str], int]
+    ) -> list[Example] | None:
+        """What the engine learns of a sample, or None if nothing can be learnt from it.
+
+        `classes` gives the index of each (attribute, value) that the model has.
+        """
+
+    @abc.abstractmethod
+    def place(self, root: Path, split: str, name: str, example: Example) -> Path:
+        """Where the image of an example goes below `root`; writes its labels."""
+
+    @abc.abstractmethod
+    def finish_layout(self, root: Path, classes: int) -> Path:
+        """Complete the layout; returns what the engine takes as the dataset."""
+
+    @abc.abstractmethod
+    def train(
+        self,
+        settings: TrainSettings,
+        data: Path,
+        folder: Path,
+        watcher: Watcher,
+        resume: Resume | None = None,
+    ) -> Trained:
+        """Train from scratch or go on; the best epoch's model is in memory afterwards.
+
+        Parameters
+        ----------
+        settings
+            What to train and how.
+        data
+            As `finish_layout` returned it.
+        folder
+            For what the engine writes, inside of the working directory.
+        watcher
+            Told about every step; may raise.
+        resume
+            What to go on from. If it is finished, nothing is trained.
+        """
+
+    @abc.abstractmethod
+    def prove(self, folder: Path, epoch: int) -> None:
+        """Load the `checkpoint_files` of an epoch from a folder, to see that it can be done.
+
+        Raises
+        ------
+        InvalidRunFile
+            If it cannot.
+        """
+
+    @abc.abstractmethod
+    def build(
+        self, architecture: dict[str, Any], classes: int, state: Mapping[str, Any]
+    ) -> torch.nn.Module:
+        """The model with these weights, ready to be asked (float32, evaluation mode).
+
+        Raises
+        ------
+        RuntimeError
+            If the weights do not fit the architecture.
+        """
+
+    @abc.abstractmethod
+    def evaluate(
+        self, model: torch.nn.Module, data: Path, split: str, settings: TrainSettings, folder: Path
+    ) -> SplitResult:
+        """Metrics of a model on the split `val` or `test` of a layout."""
+
+    @abc.abstractmethod
+    def predict(
+        self,
+        model: torch.nn.Module,
+        image: Image.Image,
+        config: ModelConfig,
+        entities: Sequence[Box] = (),
+    ) -> list[Prediction]:
+        """Answers for one upright RGB image.
+
+        `entities` are what a Box element is asked about, one answer each in their order; without
+        any, the image is the one entity. Other models are asked about the image alone.
+        """
+
+    @abc.abstractmethod
+    def input_rule(self, size: int) -> InputRule:
+        """How an image becomes an input of `size` x `size` pixels."""
+
+    def thresholds(self, confidence: float | None, iou: float | None, default: float) -> Thresholds:
+        """Thresholds of the finished model; `default` is the overlap used in the evaluation."""
+        return Thresholds(
+            confidence=0.25 if confidence is None else confidence,
+            iou=default if iou is None else iou,
+        )
