@@ -40,8 +40,14 @@ class ArtefactRole(StrEnum):
     CONFIG = "config"
     ARCHIVE = "archive"
     ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
     METRICS = "metrics"
     CURVES = "curves"
+    CONFUSION = "confusion"
+    PRECISION_RECALL = "precisionRecall"
+    PREDICTIONS = "predictions"
+    AUGMENTED = "augmented"
+    RUN = "run"
     LOG = "log"
 
 

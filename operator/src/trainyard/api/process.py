@@ -425,11 +425,23 @@ class Artefacts(ApiModel):
     archive: ArtefactRef | None = None
     """Both of them in one zip file."""
     onnx: ArtefactRef | None = None
-    """The model in ONNX."""
+    """`model.onnx`, if the template exports it."""
+    torchscript: ArtefactRef | None = None
+    """`model.torchscript`, if the template exports it."""
     metrics: ArtefactRef | None = None
     """`metrics.json`: all final numbers."""
     curves: ArtefactRef | None = None
     """A picture of the learning curves."""
+    confusion: ArtefactRef | None = None
+    """A picture of which class is taken for which."""
+    precision_recall: ArtefactRef | None = None
+    """A picture of the precision-recall curves."""
+    predictions: ArtefactRef | None = None
+    """Pictures of the best and the worst predictions."""
+    augmented: ArtefactRef | None = None
+    """A contact sheet of train images as they were augmented."""
+    run: ArtefactRef | None = None
+    """`run.yaml`: everything that the run was made of, overrides applied."""
     log: ArtefactRef | None = None
     """The trainer's log."""
 

@@ -112,6 +112,19 @@ class ResumeFrom(StrictModel):
     """Epochs that are done and not done again."""
 
 
+class BaseWeights(StrictModel):
+    """The `model.pth` that training starts from.
+
+    It is one that Trainyard wrote (`{"state_dict": tensors, "config": ModelConfig as JSON}`), so
+    that it loads with `weights_only=True` and says its own architecture and classes.
+    """
+
+    uri: str
+    """Where it lies: `s3://bucket/key` or `file:///path`."""
+    sha256: Sha256
+    """Its digest, which the trainer verifies before it opens the file."""
+
+
 class RunFile(Sealed):
     """Everything that one attempt of a training is made of."""
 
@@ -135,6 +148,9 @@ class RunFile(Sealed):
     """Name of the TrainingTemplate."""
     template: TrainingTemplateSpec
     """The recipe as resolved, overrides applied."""
+    base: BaseWeights | None = None
+    """The weights that `template.baseModel.weights` or `.trainedModel` stand for; None when the
+    template names an architecture, which is trained from scratch."""
     datasets: RunSplits
     """The snapshots."""
     output: str

@@ -111,6 +111,10 @@ class Hyperparameters(ApiModel):
     """Passes over the train data."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Images a step."""
+    automatic_batch_size: bool = False
+    """On a GPU, choose the largest batch that fits its memory well, instead of `batchSize`. On a
+    CPU, and after the GPU ran out of memory, `batchSize` is used all the same. The choice depends
+    on the GPU, so that the same run on another one may give other numbers."""
     image_size: Annotated[int, Field(ge=32, le=4096)] = 640
     """Side of the square that images are fitted into, in pixels."""
     optimizer: Optimizer = Optimizer.AUTO
@@ -190,8 +194,10 @@ class Evaluation(ApiModel):
         ]
         | None
     ) = None
-    """The metric by which the best epoch is chosen and which the METRIC column shows: mAP50-95
-    (detectors' default), mAP50, top-1 (classifiers' default) or top-5."""
+    """The metric by which the best epoch is chosen and which the METRIC column shows. Of boxes:
+    mAP50-95 (default of yolo-det), mAP50, precision, recall; yolo-seg has the same of its outlines
+    (mask-mAP50-95, its default, mask-mAP50, ...); yolo-cls: top-1 (default), top-5; embedder:
+    recall-at-1 (default), recall-at-5, mAP."""
 
 
 class ExportFormat(StrEnum):

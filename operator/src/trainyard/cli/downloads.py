@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pydantic.alias_generators import to_snake
+
 from trainyard.api.manifest import ArtefactRole
 from trainyard.api.model import TrainedModel
 from trainyard.api.process import ArtefactRef
@@ -89,7 +91,7 @@ def wanted_files(model: TrainedModel) -> tuple[WantedFile, ...]:
     artefacts = model.spec.artefacts
     found: dict[str, WantedFile] = {}
     for role in ArtefactRole:
-        ref: ArtefactRef | None = getattr(artefacts, role)
+        ref: ArtefactRef | None = getattr(artefacts, to_snake(role))
         if ref is None:
             continue
         name = _name(ref.uri, artefacts.location, role)

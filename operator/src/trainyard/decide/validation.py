@@ -172,11 +172,11 @@ FITS: dict[Engine, tuple[frozenset[CapabilityType], frozenset[Geometry]]] = {
 }
 """Which engine trains which type of capability."""
 
-_DETECTOR_METRICS = ("mAP50-95", "mAP50")
+_BOX_METRICS = ("mAP50-95", "mAP50", "precision", "recall")
 METRICS: dict[Engine, tuple[str, ...]] = {
-    Engine.YOLO_DET: _DETECTOR_METRICS,
-    Engine.YOLO_SEG: _DETECTOR_METRICS,
+    Engine.YOLO_DET: _BOX_METRICS,
+    Engine.YOLO_SEG: (*(f"mask-{name}" for name in _BOX_METRICS), *_BOX_METRICS),
     Engine.YOLO_CLS: ("top-1", "top-5"),
-    Engine.EMBEDDER: ("recall-at-1",),
+    Engine.EMBEDDER: ("recall-at-1", "recall-at-5", "mAP"),
 }
 """Metrics by which an engine can choose its best epoch; the first is the default."""
