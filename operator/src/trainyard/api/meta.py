@@ -29,6 +29,8 @@ ANNOTATION_TARGET_NODE = f"{GROUP}/target-node"
 ANNOTATION_RELEASE = f"{GROUP}/release"
 """On nodes, by an administrator: the UID of a lock whose holder is known to be over. It names one
 lock, so that it frees no later one."""
+ANNOTATION_EVALUATIONS = f"{GROUP}/evaluations"
+"""On a TrainedModel: another value makes the operator read its evaluations in the store."""
 FINALIZER_EVIDENCE = f"{GROUP}/evidence"
 """On training pods: keeps a pod until what its kubelet said about its end is on record."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from trainyard.api._base import ApiModel, Line, Name, Text, map_list, rule, rules
+from trainyard.api._base import ApiModel, Line, Name, Sha256, Text, map_list, rule, rules
 from trainyard.api.capability import TEXT_OF_OUTPUTS, CapabilityType, Output
 from trainyard.api.meta import Condition, Resource
 from trainyard.api.process import Artefacts, MetricSet
@@ -65,14 +65,20 @@ class TrainedModelSpec(ApiModel):
 
 
 class NamedEvaluation(ApiModel):
-    """Metrics of this model under a named plan."""
+    """Metrics of this model under a named plan, as the operator found them in the store."""
 
     plan: str
     """Name of the plan."""
-    result: MetricSet
-    """The metrics."""
+    primary_metric: str
+    """The metric that plans are compared by."""
+    checkpoint_sha256: Sha256
+    """Digest of the file of weights that was measured."""
+    dev: MetricSet | None = None
+    """On the data that the best epoch was chosen on."""
+    test: MetricSet | None = None
+    """On held-out data."""
     created_at: datetime
-    """When they were measured."""
+    """When it was measured."""
 
 
 class TrainedModelDisplay(ApiModel):
@@ -90,11 +96,14 @@ class TrainedModelStatus(ApiModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
     ] = ()
-    """`Ready`: the model can be used."""
+    """`Ready`: the model can be used. `EvaluationsRead`: whether all of its evaluations in the
+    store could be listed; set once somebody asked for it."""
     evaluations: Annotated[
         tuple[NamedEvaluation, ...], Field(max_length=100, json_schema_extra=map_list("plan"))
     ] = ()
-    """Evaluations by plan."""
+    """Evaluations by plan, as `trainyard train evaluate --create` left them in the store."""
+    observed_evaluations: str | None = None
+    """The annotation trainyard.dev/evaluations that they were read for."""
     display: TrainedModelDisplay | None = None
     """Strings for the columns."""
 
