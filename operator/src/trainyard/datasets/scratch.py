@@ -27,7 +27,12 @@ class Scratch:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="trainyard-scratch-")
         self.database = sqlite3.connect(
-            Path(self._folder.name) / "scratch.db", check_same_thread=False, isolation_level=None
+            Path(self._folder.name) / "scratch.db",
+            check_same_thread=False,
+            isolation_level=None,
+            # From Python 3.12 on, two threads that ask the same at the same time may get one cached
+            # statement, and then one of them the other's answer: each question gets its own.
+            cached_statements=0,
         )
         for setting in (
             "journal_mode = OFF",
