@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.unit.cli.conftest import Run
-from tests.unit.labelled import BUCKET, image_bytes, put, write_folder
-from trainyard.api.manifest import SnapshotManifest
-from trainyard.api.run import SnapshotRunFile
+from tests.unit.labelled import image_bytes, write_folder
+from tests.unit.sources import snapshot_of_files
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.reading import read_snapshot
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.stores import Store
 
 Files = dict[str, bytes]
@@ -44,28 +41,12 @@ def messy() -> Files:
     return files
 
 
-def snapshot(store: Store, prefix: str, files: Files, kind: str, **more: Any) -> SnapshotManifest:
-    put(store, prefix, files)
-    source = {"s3": {"bucket": BUCKET, "prefix": prefix}}
-    run = SnapshotRunFile.model_validate(
-        {
-            "name": "d",
-            "namespace": "n",
-            "uid": "u",
-            "selections": [{"source": source, "format": kind}],
-            "output": f"s3://{BUCKET}/{prefix}-out",
-            **more,
-        }
-    )
-    return read_snapshot(store, make_snapshot(store, run, lambda *_: None).location)
-
-
 def test_what_check_finds_is_what_the_snapshot_has(
     says: Run, store: Store, prefix: str, tmp_path: Path
 ) -> None:
     write_folder(tmp_path / "data", messy())
     found = json.loads(says("datasets", "check", str(tmp_path / "data"), "-o", "json").stdout)
-    made = snapshot(store, prefix, messy(), "yolo")
+    made = read_snapshot(store, snapshot_of_files(store, prefix, "yolo", messy()))
     assert (found["samples"], found["annotations"]) == (made.samples, made.annotations)
     assert found["refused"] == [entry.to_wire() for entry in made.refused]
     classes = [{**entry.to_wire()} for entry in made.classes]
@@ -98,7 +79,7 @@ def test_check_refuses_what_the_snapshot_refuses_with_the_same_sentence(
     write_folder(tmp_path / "data", files)
     said = says("datasets", "check", str(tmp_path / "data"), code=1).stderr
     with pytest.raises(BadData) as refused:
-        snapshot(store, prefix, files, "yolo")
+        snapshot_of_files(store, prefix, "yolo", files)
     sentence = str(refused.value).split(" (in s3://", maxsplit=1)[0]
     assert sentence in said
 

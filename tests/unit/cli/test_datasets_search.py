@@ -12,22 +12,15 @@ from PIL import Image
 
 from tests.unit.cli.conftest import Run
 from tests.unit.labelled import BUCKET, image_bytes, put, write_folder
-from trainyard.api.dataset import Selection
-from trainyard.api.run import SnapshotRunFile
+from tests.unit.sources import selection, snapshot_of
 from trainyard.datasets.reading import download_samples
 from trainyard.datasets.samples import read_samples
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.stores import Store
 
 
 def pets() -> dict[str, bytes]:
     files = {f"cat/home_{n:02}.png": image_bytes(n) for n in range(12)}
     return files | {f"dog/park_{n:02}.png": image_bytes(100 + n) for n in range(6)}
-
-
-def selection(prefix: str, **rule: Any) -> dict[str, Any]:
-    found = {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": "folders"}
-    return found | ({"filter": rule} if rule else {})
 
 
 def manifest(name: str, *selections: dict[str, Any], **spec: Any) -> str:
@@ -43,14 +36,7 @@ def manifest(name: str, *selections: dict[str, Any], **spec: Any) -> str:
 
 def taken(store: Store, prefix: str, folder: Path, *selections: dict[str, Any]) -> dict[str, int]:
     """Classes with their counts in the snapshot."""
-    run = SnapshotRunFile(
-        name="d",
-        namespace="n",
-        uid="u",
-        selections=tuple(Selection.model_validate(each) for each in selections),
-        output=f"s3://{BUCKET}/{prefix}-out",
-    )
-    location = make_snapshot(store, run, lambda *_: None).location
+    location = snapshot_of(store, f"s3://{BUCKET}/{prefix}-out", *selections).location
     described = download_samples(store, location, folder / "manifest.parquet")
     assert described.samples == sum(1 for _ in read_samples(folder / "manifest.parquet"))
     return {entry.value: entry.count for entry in described.classes}
@@ -79,7 +65,7 @@ def test_what_is_found_is_what_the_snapshot_takes(
     rule = {"classes": ["cat"], "search": "1", "limit": 2} if rule is None else rule
     where = ["--bucket", BUCKET, "--prefix", prefix, "-o", "json"]
     found = json.loads(says("datasets", "search", *where, *words, **reach).stdout)
-    made = taken(store, prefix, tmp_path, selection(prefix, **rule))
+    made = taken(store, prefix, tmp_path, selection(prefix, filter=rule))
     assert {entry["value"]: entry["count"] for entry in found["classes"]} == made
     [each] = found["selections"]
     assert (each["images"], each["taken"]) == (18, sum(made.values()))
@@ -103,10 +89,11 @@ def test_the_datasets_of_a_file_are_searched_one_after_the_other(
     says: Run, store: Store, prefix: str, reach: dict[str, str], home: Path
 ) -> None:
     put(store, prefix, pets())
+    cats, dogs = (selection(prefix, filter={"classes": [name]}) for name in ("cat", "dog"))
     texts = [
-        manifest("cats", selection(prefix, classes=["cat"]), groupBy=r"_(\d)\d"),
+        manifest("cats", cats, groupBy=r"_(\d)\d"),
         "kind: Capability\nmetadata: {name: x}\n",
-        manifest("both", selection(prefix, classes=["dog"]), selection(prefix), suspend=True),
+        manifest("both", dogs, selection(prefix), suspend=True),
     ]
     (home / "d.yaml").write_text("---\n".join(texts))
     done = says("datasets", "search", "-f", "d.yaml", "--out", "found.png", **reach)
@@ -163,7 +150,7 @@ def test_what_cannot_be_searched_is_told_in_a_sentence(
     says: Run, home: Path, words: list[str], code: int, sentence: str
 ) -> None:
     write_folder(home, {f"a/{n}.png": image_bytes(n) for n in range(3)})
-    wrong = selection("x") | {"format": "csv"}
+    wrong = selection("x", "csv")
     volume = {"source": {"volume": {"claimName": "c"}}, "format": "folders"}
     for name, text in {
         "d": manifest("d", selection("x")),

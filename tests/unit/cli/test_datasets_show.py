@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.unit.cli.conftest import Run
-from tests.unit.labelled import BUCKET, image_bytes, put, shape_bytes
-from trainyard.api.run import SnapshotRunFile
+from tests.unit.labelled import BUCKET, image_bytes, shape_bytes
+from tests.unit.sources import snapshot_of_files
 from trainyard.datasets.reading import read_snapshot
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.stores import Store, join, parent
-
-
-def snapshot(store: Store, prefix: str, files: dict[str, bytes], kind: str, **more: Any) -> str:
-    """The folder of a snapshot of these files."""
-    put(store, prefix, files)
-    source = {"s3": {"bucket": BUCKET, "prefix": prefix}}
-    run = SnapshotRunFile.model_validate(
-        {
-            "name": "d",
-            "namespace": "n",
-            "uid": "u",
-            "selections": [{"source": source, "format": kind}],
-            "output": f"s3://{BUCKET}/{prefix}-out",
-            **more,
-        }
-    )
-    return make_snapshot(store, run, lambda *_: None).location
 
 
 def shapes(count: int = 12) -> dict[str, bytes]:
@@ -49,7 +30,7 @@ def test_a_snapshot_is_shown_with_classes_sizes_groups_and_what_was_left_out(
     says: Run, store: Store, prefix: str, reach: dict[str, str]
 ) -> None:
     files = shapes() | {"notes.md": b"x"}
-    uri = snapshot(store, prefix, files, "yolo", groupBy="(video.)-")
+    uri = snapshot_of_files(store, prefix, "yolo", files, groupBy="(video.)-")
     lines = says("datasets", "show", "--uri", uri, **reach).stdout.splitlines()
     facts = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if " " in line}
     assert facts["snapshot"] == uri
@@ -66,7 +47,7 @@ def test_a_snapshot_is_shown_with_classes_sizes_groups_and_what_was_left_out(
 def test_the_same_numbers_can_be_read_by_programs(
     says: Run, store: Store, prefix: str, reach: dict[str, str]
 ) -> None:
-    uri = snapshot(store, prefix, shapes(), "yolo")
+    uri = snapshot_of_files(store, prefix, "yolo", shapes())
     found = json.loads(says("datasets", "show", "--uri", uri, "-o", "json", **reach).stdout)
     assert (found["uri"], found["samples"], found["annotations"]) == (uri, 12, 12)
     assert found["classes"][0] == {
@@ -81,7 +62,7 @@ def test_the_same_numbers_can_be_read_by_programs(
 def test_the_contact_sheet_shows_images_with_their_labels_and_is_the_same_each_time(
     says: Run, store: Store, prefix: str, reach: dict[str, str], home: Path
 ) -> None:
-    uri = snapshot(store, prefix, shapes(), "yolo")
+    uri = snapshot_of_files(store, prefix, "yolo", shapes())
     words = ["datasets", "show", "--uri", uri, "--images", "6"]
     assert "wrote sheet.png" in says(*words, "--out", "sheet.png", **reach).stderr
     says(*words, "--out", "again.png", **reach)
@@ -96,7 +77,7 @@ def test_the_sheet_of_one_class_has_only_its_images(
     says: Run, store: Store, prefix: str, reach: dict[str, str], home: Path
 ) -> None:
     files = {f"cat/{n}.png": image_bytes(n) for n in range(9)} | {"dog/1.png": image_bytes(99)}
-    uri = snapshot(store, prefix, files, "folders")
+    uri = snapshot_of_files(store, prefix, "folders", files)
     words = ["datasets", "show", "--uri", uri, "--out", "sheet.png", "--class"]
     says(*words, "dog", **reach)
     with Image.open(home / "sheet.png") as image:
@@ -108,7 +89,7 @@ def test_the_sheet_of_one_class_has_only_its_images(
 def test_an_image_that_was_damaged_in_the_store_is_not_shown(
     says: Run, store: Store, prefix: str, reach: dict[str, str], home: Path
 ) -> None:
-    uri = snapshot(store, prefix, shapes(), "yolo")
+    uri = snapshot_of_files(store, prefix, "yolo", shapes())
     shard = join(parent(uri), read_snapshot(store, uri).shards[0].name)
     data = bytearray(store.read_bytes(shard))
     data[len(data) // 2] ^= 255

@@ -14,12 +14,11 @@ import yaml
 
 from tests.unit.cli.conftest import Run
 from tests.unit.labelled import BUCKET, image_bytes, put, write_folder
+from tests.unit.sources import snapshot_of
 from trainyard.api.dataset import Dataset, Selection
-from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.labels import Label
 from trainyard.datasets.reading import download_samples
 from trainyard.datasets.samples import Sample, read_samples
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.datasets.splits import compare_splits
 from trainyard.stores import Store
 
@@ -143,10 +142,7 @@ def snapshot(
     store: Store, place: str, selections: tuple[Selection, ...], group_by: str | None, folder: Path
 ) -> tuple[str, list[Sample]]:
     """The snapshot of a Dataset, and its samples."""
-    run = SnapshotRunFile(
-        name="d", namespace="n", uid="u", selections=selections, group_by=group_by, output=place
-    )
-    location = make_snapshot(store, run, lambda *_: None).location
+    location = snapshot_of(store, place, *selections, groupBy=group_by).location
     download_samples(store, location, folder / "manifest.parquet")
     return location, list(read_samples(folder / "manifest.parquet"))
 

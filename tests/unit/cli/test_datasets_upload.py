@@ -14,10 +14,9 @@ import yaml
 
 from tests.unit.cli.conftest import Run
 from tests.unit.labelled import BUCKET, image_bytes, write_folder
+from tests.unit.sources import snapshot_of
 from trainyard.api.dataset import Dataset
-from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.reading import read_snapshot
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.stores import Store, join
 from trainyard.stores.s3 import etag_of
 
@@ -39,14 +38,8 @@ def test_what_is_printed_can_be_applied_and_makes_a_snapshot_of_the_folder(
     assert there(store, f"{prefix}/My Pets") == pets()
     dataset = Dataset.model_validate(yaml.safe_load(said.stdout))
     assert dataset.metadata.name == f"{prefix}-my-pets"
-    run = SnapshotRunFile(
-        name="d",
-        namespace="n",
-        uid="u",
-        selections=dataset.spec.selections,
-        output=f"s3://{BUCKET}/{prefix}-out",
-    )
-    made = read_snapshot(store, make_snapshot(store, run, lambda *_: None).location)
+    location = snapshot_of(store, f"s3://{BUCKET}/{prefix}-out", *dataset.spec.selections).location
+    made = read_snapshot(store, location)
     assert [(x.attribute, x.value, x.count) for x in made.classes] == [
         ("animal", "cat", 5),
         ("animal", "dog", 5),

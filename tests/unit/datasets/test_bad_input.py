@@ -16,12 +16,10 @@ import pytest
 from PIL import Image
 
 from tests.unit.datasets.test_images import bomb, saved, turned
-from tests.unit.labelled import BUCKET, image_bytes, put
-from trainyard.api.manifest import SnapshotManifest
-from trainyard.api.run import SnapshotRunFile
+from tests.unit.labelled import image_bytes
+from tests.unit.sources import snapshot_of_files
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.reading import read_snapshot
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.stores import Store
 
 Files = Mapping[str, bytes | str]
@@ -29,21 +27,6 @@ Files = Mapping[str, bytes | str]
 PNG = image_bytes()  # 40 x 30 pixels
 GOOD = "0 0.5 0.5 0.2 0.2\n"
 NAMES = "names: [cat, dog]\n"
-
-
-def snapshot(store: Store, prefix: str, kind: str, files: Files) -> SnapshotManifest:
-    put(store, prefix, files)
-    source = {"s3": {"bucket": BUCKET, "prefix": prefix}}
-    run = SnapshotRunFile.model_validate(
-        {
-            "name": "d",
-            "namespace": "n",
-            "uid": "u",
-            "selections": [{"source": source, "format": kind}],
-            "output": f"s3://{BUCKET}/{prefix}-out",
-        }
-    )
-    return read_snapshot(store, make_snapshot(store, run, lambda *_: None).location)
 
 
 def yolo(line: str = "") -> dict[str, bytes | str]:
@@ -187,7 +170,7 @@ def test_what_fails_says_where(
     store: Store, prefix: str, kind: str, files: Files, said: str
 ) -> None:
     with pytest.raises(BadData) as caught:
-        snapshot(store, prefix, kind, files)
+        snapshot_of_files(store, prefix, kind, files)
     assert said in str(caught.value)
     assert prefix in str(caught.value) or "cannot be used, more than 5%" in str(caught.value)
 
@@ -236,7 +219,7 @@ def test_what_is_harmless_is_read_and_counted(
     samples: int,
     refused: dict[str, int],
 ) -> None:
-    made = snapshot(store, prefix, kind, files())
+    made = read_snapshot(store, snapshot_of_files(store, prefix, kind, files()))
     assert made.samples == samples
     assert {entry.reason: entry.count for entry in made.refused} == refused
 
@@ -245,4 +228,5 @@ def test_labels_of_a_turned_image_are_about_the_upright_one(store: Store, prefix
     document = json.loads(str(coco()["x.json"]))
     document["images"][0] |= {"width": 30, "height": 40}
     files = {"a.png": turned("PNG"), "x.json": json.dumps(document)}
-    assert snapshot(store, prefix, "coco", files).annotations == 1
+    made = read_snapshot(store, snapshot_of_files(store, prefix, "coco", files))
+    assert made.annotations == 1

@@ -10,10 +10,9 @@ import yaml
 
 from tests.unit.builders import NOW, dataset_facts
 from tests.unit.labelled import image_bytes
+from tests.unit.sources import snapshot_of
 from trainyard.api.dataset import Dataset, DatasetPhase
-from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.reading import read_snapshot
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.decide.dataset import decide_dataset
 from trainyard.stores import Store, join
 from trainyard_local.s3 import S3Server
@@ -84,15 +83,8 @@ def test_its_snapshot_has_what_the_page_says(
     examples: Store, name: str, samples: int, refused: dict[str, int]
 ) -> None:
     spec = _dataset(name).spec
-    run = SnapshotRunFile(
-        name=name,
-        namespace="vision",
-        uid="u",
-        selections=spec.selections,
-        group_by=spec.group_by,
-        output=f"s3://{BUCKET}/datasets",
-    )
-    made = make_snapshot(examples, run, lambda *_: None)
+    output = f"s3://{BUCKET}/datasets"
+    made = snapshot_of(examples, output, *spec.selections, groupBy=spec.group_by)
     snapshot = read_snapshot(examples, made.location)
     assert snapshot.samples == samples
     assert {entry.reason: entry.count for entry in snapshot.refused} == refused

@@ -22,10 +22,10 @@ from pycocotools import mask as masks
 from tests.unit import real
 from tests.unit.datasets.arranged import selection_of
 from tests.unit.labelled import BUCKET, put, write_folder
-from trainyard.api.run import SnapshotRunFile, StoreLocation
+from tests.unit.sources import selection, snapshot_of
+from trainyard.api.run import StoreLocation
 from trainyard.datasets.formats.outlines import joined
 from trainyard.datasets.labels import Label
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.datasets.source import LoadedImage, Source
 from trainyard.stores import Store, open_store
 from trainyard_demo.data import digits, nuclei, sources
@@ -228,18 +228,9 @@ def test_snapshots_are_one_whatever_the_format(
         if name == "records in JSON lines":
             continue
         put(store, f"{prefix}/{kind}", files)
-        source = {"s3": {"bucket": BUCKET, "prefix": f"{prefix}/{kind}"}}
-        run = SnapshotRunFile.model_validate(
-            {
-                "name": "d",
-                "namespace": "n",
-                "uid": "u",
-                "selections": [{"source": source, "format": kind}],
-                "output": f"s3://{BUCKET}/{prefix}/made",
-            }
-        )
+        chosen = selection(f"{prefix}/{kind}", kind)
         # The place is named by the digest.
-        places.add(make_snapshot(store, run, lambda *_: None).location)
+        places.add(snapshot_of(store, f"s3://{BUCKET}/{prefix}/made", chosen).location)
     assert len(places) == 1
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from tests.bench import one_snapshot
 from tests.bench.fill import fill
-from tests.unit.datasets.test_snapshot import read, selection
+from tests.unit.datasets.test_snapshot import read
 from tests.unit.labelled import BUCKET, image_bytes, put
+from tests.unit.sources import selection, snapshot_run
 from trainyard.api.report import Stage
 from trainyard.api.run import SnapshotRunFile, StoreLocation
 from trainyard.datasets.errors import BadData
@@ -64,15 +65,8 @@ class Fragile:
 
 
 def run_file(prefix: str, output: str, *selections: Any, **more: Any) -> SnapshotRunFile:
-    document = {
-        "name": "d",
-        "namespace": "n",
-        "uid": "u",
-        "selections": selections or [selection(prefix)],
-        "output": f"s3://{BUCKET}/{output}",
-        **more,
-    }
-    return SnapshotRunFile.model_validate(document)
+    chosen = selections or (selection(prefix),)
+    return snapshot_run(f"s3://{BUCKET}/{output}", *chosen, **more)
 
 
 def make(store: Any, run: SnapshotRunFile, told: list[str] | None = None) -> MadeSnapshot:

@@ -8,17 +8,13 @@ from typing import Any
 import pytest
 
 from tests.unit.labelled import BUCKET, image_bytes, put
+from tests.unit.sources import selection, snapshot_run
 from trainyard.api.manifest import SnapshotManifest
-from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.reading import download_samples, read_snapshot
 from trainyard.datasets.samples import Sample, read_samples
 from trainyard.datasets.snapshot import MadeSnapshot, make_snapshot
 from trainyard.stores import BucketNotFound, ObjectInfo, Store, join, parent
-
-
-def selection(prefix: str, kind: str = "folders", **options: Any) -> dict[str, Any]:
-    return {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": kind, **options}
 
 
 def snapshot(
@@ -28,16 +24,8 @@ def snapshot(
     group_by: str | None = None,
     **options: Any,
 ) -> MadeSnapshot:
-    run = SnapshotRunFile.model_validate(
-        {
-            "name": "d",
-            "namespace": "n",
-            "uid": "u",
-            "selections": selections,
-            "groupBy": group_by,
-            "output": f"s3://{BUCKET}/{prefix}-out",
-        }
-    )
+    output = f"s3://{BUCKET}/{prefix}-out"
+    run = snapshot_run(output, *selections, groupBy=group_by)
     return make_snapshot(store, run, lambda *_: None, **options)
 
 

@@ -18,12 +18,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.labelled import BUCKET, image_bytes, put
+from tests.unit.sources import selection, snapshot_of
 from trainyard.api.manifest import SnapshotManifest
-from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.datasets.reading import read_snapshot
 from trainyard.datasets.samples import Sample, read_samples
-from trainyard.datasets.snapshot import make_snapshot
 from trainyard.datasets.staging import Shard, Staging, shards_of
 from trainyard.stores import DigestMismatch, ObjectNotFound, Store, StoreError, join
 from trainyard_local.s3 import S3Server
@@ -54,18 +53,7 @@ def images() -> list[bytes]:
 
 def pack(store: Store, prefix: str, made: list[bytes]) -> Packed:
     source = put(store, prefix, {f"a/{n}.png": data for n, data in enumerate(made)})
-    run = SnapshotRunFile.model_validate(
-        {
-            "name": "d",
-            "namespace": "n",
-            "uid": "u",
-            "selections": [
-                {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": "folders"}
-            ],
-            "output": f"s3://{BUCKET}/{prefix}-out",
-        }
-    )
-    words = make_snapshot(store, run, lambda *_: None)
+    words = snapshot_of(store, f"s3://{BUCKET}/{prefix}-out", selection(prefix))
     images = {hashlib.sha256(data).digest(): data for data in made}
     return Packed(words.location, source, images)
 

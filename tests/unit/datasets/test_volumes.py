@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.labelled import image_bytes, write_folder
-from trainyard.api.run import SnapshotRunFile, StoreLocation
+from tests.unit.sources import snapshot_run
+from trainyard.api.run import StoreLocation
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.reading import read_snapshot
 from trainyard.datasets.snapshot import MadeSnapshot, make_snapshot
@@ -20,15 +21,8 @@ def local() -> Store:
 
 def snapshot(store: Store, tmp_path: Path, *volumes: dict[str, str], kind: str) -> MadeSnapshot:
     """A snapshot of volumes that are mounted at tmp_path/0, tmp_path/1, ..."""
-    run = SnapshotRunFile.model_validate(
-        {
-            "name": "d",
-            "namespace": "n",
-            "uid": "u",
-            "selections": [{"source": {"volume": x}, "format": kind} for x in volumes],
-            "output": f"file://{tmp_path}/out",
-        }
-    )
+    selections = [{"source": {"volume": x}, "format": kind} for x in volumes]
+    run = snapshot_run(f"file://{tmp_path}/out", *selections)
     return make_snapshot(store, run, lambda *_: None, mounts=lambda index: f"{tmp_path}/{index}")
 
 

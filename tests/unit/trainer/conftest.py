@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.labelled import BUCKET, put, shape_bytes
+from tests.unit.sources import selection, snapshot_run
 from tests.unit.trainer.pods import SPLITS, Bench, Ended
 from trainyard.api.report import ExitCode, LastWords
-from trainyard.api.run import SnapshotRunFile
 from trainyard.datasets.reading import read_snapshot
 from trainyard.stores import Store
 from trainyard_local.s3 import S3Server
@@ -45,17 +45,8 @@ def bench(store: Store, s3_server: S3Server, tmp_path_factory: pytest.TempPathFa
                     files[f"labels/{seed}.txt"] = f"{seed % 2} {numbers}\n"
             prefix = f"source/{engine}/{split}"
             put(store, prefix, files)
-            run = SnapshotRunFile.model_validate(
-                {
-                    "name": split,
-                    "namespace": "team",
-                    "uid": "u",
-                    "selections": [
-                        {"source": {"s3": {"bucket": BUCKET, "prefix": prefix}}, "format": kind}
-                    ],
-                    "output": f"s3://{BUCKET}/snapshots",
-                }
-            )
+            chosen = selection(prefix, kind)
+            run = snapshot_run(f"s3://{BUCKET}/snapshots", chosen, name=split, namespace="team")
             words = run_snapshot(store, run, Reporter(None, "snapshot", "u"))
             assert words.location is not None
             digest = read_snapshot(store, words.location).digest

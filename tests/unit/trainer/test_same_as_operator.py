@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.labelled import BUCKET, image_bytes, put
+from tests.unit.sources import selection, snapshot_run
 from trainyard.api.capability import (
     CapabilitySpec,
     CapabilityType,
@@ -16,7 +17,7 @@ from trainyard.api.capability import (
     usable_geometries,
 )
 from trainyard.api.comparison import SharedGroups, SplitName, SplitPair
-from trainyard.api.run import RunSplits, SnapshotRunFile
+from trainyard.api.run import RunSplits
 from trainyard.api.template import Engine
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.labels import GeometryName, Label
@@ -65,16 +66,12 @@ def snapshot(store: Store, prefix: str, split: str, first: int, videos: Sequence
         for number, value in enumerate(CLASSES)
     }
     put(store, f"{prefix}/{split}", files)
-    source = {"s3": {"bucket": BUCKET, "prefix": f"{prefix}/{split}"}}
-    run = SnapshotRunFile.model_validate(
-        {
-            "name": split,
-            "namespace": "team",
-            "uid": "u",
-            "groupBy": r"/(video\d+)_",
-            "selections": [{"source": source, "format": "folders"}],
-            "output": f"s3://{BUCKET}/{prefix}/snapshots",
-        }
+    run = snapshot_run(
+        f"s3://{BUCKET}/{prefix}/snapshots",
+        selection(f"{prefix}/{split}"),
+        name=split,
+        namespace="team",
+        groupBy=r"/(video\d+)_",
     )
     location = run_snapshot(store, run, Reporter(None, "snapshot", "u")).location
     assert location is not None
