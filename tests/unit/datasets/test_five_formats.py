@@ -25,8 +25,9 @@ from tests.unit.labelled import BUCKET, put, write_folder
 from tests.unit.sources import selection, snapshot_of
 from trainyard.api.run import StoreLocation
 from trainyard.datasets.formats.outlines import joined
+from trainyard.datasets.found import LoadedImage
 from trainyard.datasets.labels import Label
-from trainyard.datasets.source import LoadedImage, Source
+from trainyard.datasets.source import Source
 from trainyard.stores import Store, open_store
 from trainyard_demo.data import digits, nuclei, sources
 

@@ -16,10 +16,11 @@ import pytest
 from tests.unit.labelled import image_bytes, write_folder
 from trainyard.api.dataset import Selection
 from trainyard.api.run import StoreLocation
-from trainyard.datasets import source as source_module
 from trainyard.datasets.errors import BadData
+from trainyard.datasets.found import LeftOut, LoadedImage, Match
+from trainyard.datasets.in_order import AHEAD
 from trainyard.datasets.sampling import Shuffled
-from trainyard.datasets.source import LeftOut, LoadedImage, Match, Source
+from trainyard.datasets.source import Source
 from trainyard.stores import ObjectInfo, Store, open_store
 
 
@@ -235,7 +236,7 @@ def test_what_is_left_out_is_not_read_ahead_without_bound(
     with closing(source):
         images = source.images()
         next(images)
-        assert len(asked) <= source_module._AHEAD + 1
+        assert len(asked) <= AHEAD + 1
         assert len(list(images)) == 300
 
 

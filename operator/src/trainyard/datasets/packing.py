@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 from trainyard.api.dataset import Selection
 from trainyard.api.report import Stage
+from trainyard.datasets.found import LeftOut, LoadedImage
 from trainyard.datasets.labels import Label
 from trainyard.datasets.parts import Fate, Parts
 from trainyard.datasets.refusals import Refusals
 from trainyard.datasets.shards import ShardWriter
-from trainyard.datasets.source import LeftOut, LoadedImage, Source
+from trainyard.datasets.source import Source
 from trainyard.datasets.union import Place, SeenImage, Union
 
 READ_PERCENT = 95.0

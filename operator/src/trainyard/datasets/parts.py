@@ -23,7 +23,7 @@ from typing import Any
 from trainyard.api._base import StrictModel
 from trainyard.api.manifest import StoredFile
 from trainyard.api.run import SnapshotRunFile
-from trainyard.datasets.source import LeftOut
+from trainyard.datasets.found import LeftOut
 from trainyard.datasets.union import Place, SeenImage, labels_from_json, labels_to_json
 from trainyard.stores import ObjectNotFound, Store, join
 

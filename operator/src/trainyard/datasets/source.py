@@ -3,94 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.filters import ImageFilter
-from trainyard.datasets.formats import Annotations, open_format
+from trainyard.datasets.formats import open_format
 from trainyard.datasets.formats.base import check_size, nothing_found
+from trainyard.datasets.found import LeftOut, LoadedImage, Match
 from trainyard.datasets.groups import Grouping
-from trainyard.datasets.images import MAX_BYTES, ImageFacts, RefusedImage, inspect
+from trainyard.datasets.images import MAX_BYTES, RefusedImage, inspect
+from trainyard.datasets.in_order import AHEAD, in_order
 from trainyard.datasets.refusals import Refusals
 from trainyard.datasets.sampling import Distinct, Shuffled
 from trainyard.stores import ObjectInfo, Store, join
 
-_READERS = 16
-# At most so many images, and about so many bytes of them, are in memory ahead of the one that is
-# being packed.
-_AHEAD = 64
-_BYTES_AHEAD = 256 << 20
-
-T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class LoadedImage:
-    """An image that can be decoded, with what is said about it.
-
-    Attributes
-    ----------
-    name
-        Path in the source.
-    data
-        The file's bytes.
-    digest
-        SHA-256 of `data`, raw.
-    facts
-        What it is.
-    annotations
-        Labels and the rest.
-    group
-        What it belongs together with, if the dataset has groups.
-    """
-
-    name: str
-    data: bytes
-    digest: bytes
-    facts: ImageFacts
-    annotations: Annotations
-    group: str | None = None
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """An image that is not taken, and the one-word reason.
-
-    `error` is the sentence that fails a snapshot, of an image (or its labels) that a lenient
-    source goes on after.
-    """
-
-    name: str
-    reason: str
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Match:
-    """An image that the filter takes, whatever its bytes turn out to be.
-
-    Attributes
-    ----------
-    entry
-        The file.
-    annotations
-        Labels and the rest.
-    group
-        What it belongs together with, if the dataset has groups.
-    """
-
-    entry: ObjectInfo
-    annotations: Annotations
-    group: str | None = None
 
 
 class Source:
@@ -226,7 +158,7 @@ class Source:
         the last one taken is not looked at: not even a bad label there counts.
         """
         limit = self._rule.limit or 0
-        done, ahead = self._done, min(limit, _AHEAD)
+        done, ahead = self._done, min(limit, AHEAD)
         with closing(Shuffled(self._format.images(), self._rule.seed)) as shuffled:
             wanted = shuffled.after(done) if len(taken) < limit else ()
             with closing(in_order(self._guarded(self._load), wanted, ahead, _size)) as images:
@@ -297,50 +229,6 @@ def source_uri(selection: Selection) -> str:
             "source.volume can be read by the snapshot's pod alone: say where the files lie"
         )
     return join(f"s3://{selection.source.s3.bucket}", selection.source.s3.prefix)
-
-
-def in_order(
-    work: Callable[[T], R],
-    items: Iterable[T],
-    ahead: int = _AHEAD,
-    size: Callable[[T], int] = lambda _: 0,
-) -> Generator[R, None, None]:
-    """Results of `work` in the order of `items`, computed by threads, a bounded number before use.
-
-    Closing it ends the threads.
-
-    Parameters
-    ----------
-    work, items
-        Is called once for each of the items.
-    ahead
-        At most so many results wait.
-    size
-        Bytes that an item's result takes: few large ones wait, whatever `ahead` says.
-    """
-    remaining = iter(items)
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-        pending: deque[tuple[Future[R], int]] = deque()
-        held = 0
-        try:
-            upcoming = next(remaining, _END)
-            while pending or upcoming is not _END:
-                while upcoming is not _END and len(pending) < ahead:
-                    item = cast("T", upcoming)
-                    if pending and held + size(item) > _BYTES_AHEAD:
-                        break
-                    pending.append((pool.submit(work, item), size(item)))
-                    held += size(item)
-                    upcoming = next(remaining, _END)
-                future, bytes_ = pending.popleft()
-                result = future.result()
-                held -= bytes_
-                yield result
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-_END = object()
 
 
 def _size(entry: ObjectInfo) -> int:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from trainyard.api.dataset import RefusedCount
 from trainyard.cli.data.statistics import Statistics
 from trainyard.datasets.errors import BadData
+from trainyard.datasets.found import LeftOut, LoadedImage
 from trainyard.datasets.packing import seen_image
 from trainyard.datasets.refusals import Refusals
 from trainyard.datasets.snapshot import check_classes, check_refused
-from trainyard.datasets.source import LeftOut, LoadedImage, Source
+from trainyard.datasets.source import Source
 from trainyard.datasets.union import Place, Union
 
 BAD_FILES = 20

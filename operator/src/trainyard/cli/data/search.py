@@ -9,12 +9,14 @@ from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.cli.data.check import BAD_FILES
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.data.stored import from_text, to_text
+from trainyard.datasets.found import LeftOut, Match
 from trainyard.datasets.images import MAX_BYTES, RefusedImage, inspect
+from trainyard.datasets.in_order import in_order
 from trainyard.datasets.pictures import Picture, spread
 from trainyard.datasets.refusals import Refusals
 from trainyard.datasets.sampling import order_of
 from trainyard.datasets.scratch import Scratch
-from trainyard.datasets.source import LeftOut, Match, Source, in_order
+from trainyard.datasets.source import Source
 from trainyard.stores import Store
 
 

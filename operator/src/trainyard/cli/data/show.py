@@ -8,9 +8,9 @@ from pathlib import Path
 
 from trainyard.api.manifest import SnapshotManifest
 from trainyard.cli.data.statistics import Statistics
+from trainyard.datasets.in_order import in_order
 from trainyard.datasets.pictures import Picture, spread
 from trainyard.datasets.samples import Sample, read_samples
-from trainyard.datasets.source import in_order
 from trainyard.stores import DigestMismatch, Store, join, parent
 
 

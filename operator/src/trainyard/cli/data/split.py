@@ -21,7 +21,8 @@ from trainyard.cli.data.guess import SPLIT_FILE
 from trainyard.cli.data.manifests import dataset_manifest
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.formats.base import is_hidden
-from trainyard.datasets.source import LoadedImage, Source
+from trainyard.datasets.found import LoadedImage
+from trainyard.datasets.source import Source
 from trainyard.datasets.union import Union
 from trainyard.stores import Store, join
 

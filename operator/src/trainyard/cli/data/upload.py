@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard.datasets.formats.base import is_hidden
+from trainyard.datasets.in_order import in_order
 from trainyard.datasets.listing import Listing
-from trainyard.datasets.source import in_order
 from trainyard.stores import Store, join
 from trainyard.stores.s3 import etag_of
 
