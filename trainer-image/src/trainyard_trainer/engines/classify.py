@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,19 @@ from ultralytics.models.yolo.classify import ClassificationTrainer, Classificati
 from ultralytics.nn.tasks import ClassificationModel
 
 from trainyard.api.template import Engine
-from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.crops import RULE, cut
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import (
     Box,
     ClassResult,
-    Example,
     Prediction,
     SplitResult,
     TrainSettings,
-    bounds,
 )
+from trainyard_trainer.engines.class_folders import ClassFolders
 from trainyard_trainer.engines.training import Varied, finite
-from trainyard_trainer.engines.yolo import YoloEngine, class_name
+from trainyard_trainer.engines.yolo import YoloEngine
 
 _FILL = 114
 """Grey of what a rotation uncovers, the same that detectors pad with."""
@@ -65,46 +63,14 @@ class _ClassifierTraining(Varied, ClassificationTrainer):  # type: ignore[misc]
         return dataset
 
 
-class Classifier(YoloEngine):
-    """One class of all for the whole image, or for each entity.
-
-    Parameters
-    ----------
-    crops
-        Learns and judges the boxes of an image instead of the image.
-    """
+class Classifier(ClassFolders, YoloEngine):
+    """One class of all for the whole image, or for each entity."""
 
     kind = Engine.YOLO_CLS
     task = "classify"
     suffix = "-cls"
     metrics = {"top-1": "metrics/accuracy_top1", "top-5": "metrics/accuracy_top5"}
     default_metric = "top-1"
-
-    def __init__(self, *, crops: bool = False) -> None:
-        self._crops = crops
-
-    def examples_of(
-        self, sample: Sample, classes: Mapping[tuple[str, str], int]
-    ) -> list[Example] | None:
-        """The one class of the image, for none or several cannot be learnt; or each box's."""
-        named = [
-            (classes[label.attribute, label.value], label)
-            for label in sample.labels
-            if (label.attribute, label.value) in classes
-            and (label.geometry != "image") == self._crops
-        ]
-        if self._crops:
-            return [Example((str(index),), bounds(label)) for index, label in named] or None
-        found = {index for index, _ in named}
-        return [Example((str(found.pop()),))] if len(found) == 1 else None
-
-    def place(self, root: Path, split: str, name: str, example: Example) -> Path:
-        """A folder a class."""
-        return root / split / class_name(int(example.lines[0])) / name
-
-    def finish_layout(self, root: Path, classes: int) -> Path:  # noqa: ARG002
-        """The folder itself is the dataset."""
-        return root
 
     def _trainer(self) -> type[Any]:
         return _ClassifierTraining

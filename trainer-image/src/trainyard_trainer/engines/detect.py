@@ -30,8 +30,9 @@ from trainyard_trainer.engines.base import (
     TrainSettings,
     bounds,
 )
+from trainyard_trainer.engines.class_folders import class_name
 from trainyard_trainer.engines.training import Varied, finite
-from trainyard_trainer.engines.yolo import YoloEngine, class_name
+from trainyard_trainer.engines.yolo import YoloEngine
 
 _PAD = 114
 

@@ -23,6 +23,7 @@ from trainyard_trainer.engines.base import (
     TrainSettings,
     Watcher,
 )
+from trainyard_trainer.engines.class_folders import class_name
 from trainyard_trainer.engines.engine import TrainingEngine
 from trainyard_trainer.faults import InvalidRunFile, Stopped
 
@@ -139,11 +140,6 @@ def _trained(best: Path, reports: training.Reports) -> Trained:
         best_epoch=reports.best_epoch,
         epochs=reports.last_epoch,
     )
-
-
-def class_name(index: int) -> str:
-    """Name of a class inside of the library: sorts as its index does; people never see it."""
-    return f"{index:05d}"
 
 
 def quieten_library() -> None:

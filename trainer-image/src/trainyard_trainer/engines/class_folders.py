@@ -1,0 +1,50 @@
+"""A layout of one folder a class: what classifiers and embedders learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainyard.datasets.samples import Sample
+from trainyard_trainer.engines.base import Example, bounds
+
+
+def class_name(index: int) -> str:
+    """Name of a class inside of the libraries: sorts as its index does; people never see it."""
+    return f"{index:05d}"
+
+
+class ClassFolders:
+    """Mixed into an engine: one class an example.
+
+    Parameters
+    ----------
+    crops
+        Learns and judges the boxes of an image instead of the image.
+    """
+
+    def __init__(self, *, crops: bool = False) -> None:
+        self._crops = crops
+
+    def examples_of(
+        self, sample: Sample, classes: Mapping[tuple[str, str], int]
+    ) -> list[Example] | None:
+        """The one class of the image, for none or several cannot be learnt; or each box's."""
+        named = [
+            (classes[label.attribute, label.value], label)
+            for label in sample.labels
+            if (label.attribute, label.value) in classes
+            and (label.geometry != "image") == self._crops
+        ]
+        if self._crops:
+            return [Example((str(index),), bounds(label)) for index, label in named] or None
+        found = {index for index, _ in named}
+        return [Example((str(found.pop()),))] if len(found) == 1 else None
+
+    def place(self, root: Path, split: str, name: str, example: Example) -> Path:
+        """A folder a class."""
+        return root / split / class_name(int(example.lines[0])) / name
+
+    def finish_layout(self, root: Path, classes: int) -> Path:  # noqa: ARG002
+        """The folder itself is the dataset."""
+        return root
