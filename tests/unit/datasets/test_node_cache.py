@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from trainyard.api.manifest import StoredFile
-from trainyard.datasets import node_cache
+from trainyard.datasets import cache_folder
 from trainyard.datasets.node_cache import NodeCache
 
 SIZE = 1000
@@ -357,7 +357,7 @@ class TestOutOfOrder:
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(node_cache, "_LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(cache_folder, "_LOCK_SECONDS", 0.1)
         file = add(cache, content(1))
         with (tmp_path / ".lock").open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
