@@ -18,7 +18,7 @@ from tests.unit.sources import snapshot_of
 from trainyard.api.dataset import Dataset
 from trainyard.datasets.reading import read_snapshot
 from trainyard.stores import Store, join
-from trainyard.stores.s3 import etag_of
+from trainyard.stores.s3_upload import etag_of
 
 
 def pets(count: int = 10) -> dict[str, bytes]:

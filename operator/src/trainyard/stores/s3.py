@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import boto3
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
@@ -36,10 +34,11 @@ from trainyard.stores.errors import (
     ObjectNotFound,
     ObjectTooLarge,
     PreconditionFailed,
-    StoreError,
     StoreUnavailable,
 )
 from trainyard.stores.quick import QuickReader
+from trainyard.stores.s3_errors import translated
+from trainyard.stores.s3_upload import send
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -49,21 +48,6 @@ _READ_TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 5
 _STREAM_RESUMPTIONS = 4
 _CONNECTIONS = 32
-# Fewer than the pool: other threads list and read while a file is being sent.
-_PART_BYTES = 16 << 20
-_TRANSFER = TransferConfig(
-    multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, max_concurrency=4
-)
-_NOT_KNOWN = frozenset(
-    {
-        "InvalidAccessKeyId",
-        "XAdminUserNotFound",  # versitygw
-        "InvalidToken",
-        "ExpiredToken",
-        "TokenRefreshRequired",
-    }
-)
-"""Codes for credentials that a store does not know; some send them with status 404."""
 _LOST = (HTTPError, HTTPClientError, ConnectionError, TimeoutError, BotoCoreError)
 
 
@@ -149,7 +133,7 @@ class S3Store:
         """See `Store.read_part`."""
         place = _parse(uri)
         wanted = f"bytes={offset}-{offset + size - 1}"
-        with self._translated(uri):
+        with self._explained(uri):
             try:
                 reply = self._client.get_object(Bucket=place.bucket, Key=place.key, Range=wanted)
             except ClientError as error:
@@ -177,19 +161,16 @@ class S3Store:
     def upload(self, path: Path, uri: str) -> StoredFile:
         """See `Store.upload`."""
         place = _parse(uri)
-        with self._translated(uri), path.open("rb") as file:
-            reader = _HashingReader(file)
-            self._client.upload_fileobj(
-                cast("IO[bytes]", reader), place.bucket, place.key, Config=_TRANSFER
-            )
-        return stored_file(uri, reader.digest.hexdigest(), reader.size)
+        with self._explained(uri):
+            sha256, size = send(self._client, path, place)
+        return stored_file(uri, sha256, size)
 
     def write_bytes(self, uri: str, data: bytes, *, if_absent: bool = False) -> StoredFile:
         """See `Store.write_bytes`."""
         place = _parse(uri)
         stored = stored_file(uri, hashlib.sha256(data).hexdigest(), len(data))
         try:
-            with self._translated(uri):
+            with self._explained(uri):
                 if if_absent:
                     self._client.put_object(
                         Bucket=place.bucket, Key=place.key, Body=data, IfNoneMatch="*"
@@ -205,7 +186,7 @@ class S3Store:
         """See `Store.delete`."""
         place = _parse(uri)
         try:
-            with self._translated(uri):
+            with self._explained(uri):
                 self._client.delete_object(Bucket=place.bucket, Key=place.key)
         except BucketNotFound:
             raise
@@ -216,7 +197,7 @@ class S3Store:
         """See `Store.stat`."""
         place = _parse(uri)
         try:
-            with self._translated(uri):
+            with self._explained(uri):
                 found = self._client.head_object(Bucket=place.bucket, Key=place.key)
         except BucketNotFound:
             raise
@@ -234,7 +215,7 @@ class S3Store:
         )
         iterator = iter(pages)
         while True:
-            with self._translated(prefix):
+            with self._explained(prefix):
                 page = next(iterator, None)
             if page is None:
                 return
@@ -253,7 +234,7 @@ class S3Store:
         place = _parse(uri)
         offset, resumptions = 0, 0
         while True:
-            with self._translated(uri):
+            with self._explained(uri):
                 # A range that starts at 0 is refused for an empty object.
                 if offset:
                     reply = self._client.get_object(
@@ -289,77 +270,9 @@ class S3Store:
             if offset >= end:
                 return
 
-    @contextmanager
-    def _translated(self, uri: str) -> Iterator[None]:
-        """Errors of boto3 as errors of a store, without what their texts may carry."""
-        try:
-            yield
-        except ClientError as error:
-            raise self._of_reply(error, uri) from None
-        except (BotoCoreError, HTTPError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise StoreUnavailable(
-                f"{self._where} cannot be reached ({type(error).__name__}) for {uri}"
-            ) from None
-
-    def _of_reply(self, error: ClientError, uri: str) -> StoreError:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code == "NoSuchBucket":
-            return BucketNotFound(f"the bucket {Uri.parse(uri).bucket!r} of {uri} does not exist")
-        # SignatureDoesNotMatch, InternalError: a word, never a credential.
-        word = code if code.isalpha() else str(status)
-        if status in {401, 403} or code in _NOT_KNOWN:
-            return AccessDenied(f"{self._where} refuses access to {uri} ({word})")
-        if status == 404 or code == "NoSuchKey":
-            return ObjectNotFound(f"{uri} does not exist")
-        if status == 412 or code == "ConditionalRequestConflict":
-            return PreconditionFailed(f"{uri} is there already with other content")
-        return StoreUnavailable(f"{self._where} answered {word} for {uri}")
-
-
-def etag_of(path: Path) -> str:
-    """The ETag that an object has which `S3Store.upload` made of a file, as `list` shows it.
-
-    The MD5 of the content, or of the MD5s of its parts with their number. A store that encrypts
-    with keys of its own, or another program that sent larger or smaller parts, gives others: equal
-    ETags say that the content is equal, different ones say nothing.
-    """
-    parts: list[bytes] = []
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        for _ in range(0, max(size, 1), _PART_BYTES):
-            part = hashlib.md5(usedforsecurity=False)
-            left = _PART_BYTES
-            while left and (data := file.read(min(left, CHUNK_BYTES))):
-                part.update(data)
-                left -= len(data)
-            parts.append(part.digest())
-    if size < _PART_BYTES:
-        return f'"{parts[0].hex()}"'
-    return f'"{hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"'
-
-
-class _HashingReader(io.RawIOBase):
-    """Hashes what is read. Not seekable, so that every byte is read, and sent, exactly once."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.digest.update(data)
-        self.size += len(data)
-        return data
+    def _explained(self, uri: str) -> AbstractContextManager[None]:
+        """Errors of boto3 while it is asked for `uri`, as errors of a store."""
+        return translated(uri, self._where)
 
 
 def _parse(uri: str) -> Uri:

@@ -12,7 +12,7 @@ from trainyard.datasets.formats.base import is_hidden
 from trainyard.datasets.in_order import in_order
 from trainyard.datasets.listing import Listing
 from trainyard.stores import Store, join
-from trainyard.stores.s3 import etag_of
+from trainyard.stores.s3_upload import etag_of
 
 EXAMPLES = 3
 """Names that are shown of the files that are there and not in the folder."""
