@@ -87,6 +87,25 @@ def test_what_cannot_be_decoded_is_refused_with_a_reason(data: bytes, reason: st
         inspect(data, "a.png")
 
 
+def test_a_jpeg_with_more_pictures_behind_it_is_a_jpeg() -> None:
+    # As phones write them: pillow calls it MPO.
+    first, preview = (Image.new("RGB", size, (200, 10, 10)) for size in ((40, 30), (20, 15)))
+    data = saved(first, "MPO", save_all=True, append_images=[preview])
+    facts = inspect(data, "a.jpg")
+    assert (facts.extension, facts.width, facts.height) == ("jpg", 40, 30)
+    assert facts.look == inspect(saved(first, "JPEG"), "a.jpg").look
+    assert plain_image(data) == (data, "jpg")
+
+
+def test_an_error_that_pillow_does_not_expect_makes_a_corrupt_image_too() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    data = saved(Image.new("RGB", (40, 30)), "JPEG", exif=exif)
+    # The density, a fraction, is marked as a text: a TypeError when the image is turned.
+    with pytest.raises(RefusedImage, match="^Corrupt$"):
+        inspect(data.replace(b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x02"), "a.jpg")
+
+
 def test_a_decompression_bomb_is_named_and_never_decoded() -> None:
     with pytest.raises(BadData, match=r"s3://b/x\.png claims 50000 x 50000 pixels"):
         inspect(bomb(), "s3://b/x.png")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +29,8 @@ MAX_PIXELS = 178_956_970
 _EXIF_ORIENTATION = 0x0112
 _SWAPPED = frozenset({5, 6, 7, 8})
 _AS_IT_IS = frozenset({"JPEG", "PNG", "BMP", "WEBP"})
+# A JPEG with more pictures behind it (a preview, the depth), as many phones write them.
+_SEVERAL_JPEGS = "MPO"
 _LOOK_SIDE = 16
 # Least pixels a side of what the look is taken from: 16 for each place. With 8 already, a fifth of
 # the JPEGs of 640 pixels is no longer seen to be the PNG that they were made from.
@@ -122,7 +122,7 @@ def inspect(data: bytes, name: str) -> ImageFacts:
                     )
                 if image.mode in _WIDE:
                     raise RefusedImage("WidePixels")
-                kind = image.format or ""
+                kind = _kind_of(image)
                 turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _SWAPPED
                 # Decoding a JPEG at down to an eighth of its size finds a truncated file all the
                 # same; any smaller, and it would look unlike the same image in another format.
@@ -130,10 +130,12 @@ def inspect(data: bytes, name: str) -> ImageFacts:
                 with _decoding.of(image.width * image.height):
                     image.load()
                     look = look_of(image)
+    except (RefusedImage, BadData, MemoryError):
+        raise
     except (UnidentifiedImageError, ModuleNotFoundError):
         # Where ultralytics is loaded, Image.open is one of its own that asks for a HEIF reader.
         raise RefusedImage("NotAnImage") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError):
+    except Exception:  # noqa: BLE001 -- pillow has no common type; a TypeError was seen
         raise RefusedImage("Corrupt") from None
     if turned:
         width, height = height, width
@@ -162,15 +164,20 @@ def plain_image(data: bytes) -> tuple[bytes, str]:
     """
     with Image.open(io.BytesIO(data)) as image:
         upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
-        kind = image.format or ""
+        kind = _kind_of(image)
         if upright and kind in _AS_IT_IS and image.mode in {"RGB", "L"}:
-            return data, {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "WEBP": "webp"}[kind]
+            return data, FORMATS[kind]
         turned = ImageOps.exif_transpose(image)
         if turned.mode.startswith("I"):
             turned = _as_grey(turned)
         buffer = io.BytesIO()
         turned.convert("RGB").save(buffer, "PNG")
         return buffer.getvalue(), "png"
+
+
+def _kind_of(image: Image.Image) -> str:
+    """The format, one of `FORMATS`."""
+    return "JPEG" if image.format == _SEVERAL_JPEGS else image.format or ""
 
 
 def _as_grey(image: Image.Image) -> Image.Image:
