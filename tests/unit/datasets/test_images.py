@@ -102,7 +102,7 @@ def test_an_error_that_pillow_does_not_expect_makes_a_corrupt_image_too() -> Non
     exif[0x0112], exif[0x011A] = 6, 72.0
     data = saved(Image.new("RGB", (40, 30)), "JPEG", exif=exif)
     # The density, a fraction, is marked as a text: a TypeError when the image is turned.
-    with pytest.raises(RefusedImage, match="^Corrupt$"):
+    with pytest.raises(RefusedImage, match=r"^Corrupt$"):
         inspect(data.replace(b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x02"), "a.jpg")
 
 

@@ -115,13 +115,7 @@ def inspect(data: bytes, name: str) -> ImageFacts:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
                 width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise BadData(
-                        f"{name} claims {width} x {height} pixels, more than the {MAX_PIXELS} "
-                        "allowed: remove it or cut it into tiles"
-                    )
-                if image.mode in _WIDE:
-                    raise RefusedImage("WidePixels")
+                _check_pixels(image, name)
                 kind = _kind_of(image)
                 turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _SWAPPED
                 # Decoding a JPEG at down to an eighth of its size finds a truncated file all the
@@ -140,6 +134,17 @@ def inspect(data: bytes, name: str) -> ImageFacts:
     if turned:
         width, height = height, width
     return ImageFacts(FORMATS[kind], width, height, look)
+
+
+def _check_pixels(image: Image.Image, name: str) -> None:
+    """Whether the header of an image says that it may be decoded."""
+    if image.width * image.height > MAX_PIXELS:
+        raise BadData(
+            f"{name} claims {image.width} x {image.height} pixels, more than the {MAX_PIXELS} "
+            "allowed: remove it or cut it into tiles"
+        )
+    if image.mode in _WIDE:
+        raise RefusedImage("WidePixels")
 
 
 def look_of(image: Image.Image) -> bytes:
