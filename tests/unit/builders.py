@@ -10,7 +10,8 @@ from trainyard.api.capability import Capability
 from trainyard.api.comparison import Comparison, LabelCount, SplitContent, SplitPair
 from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
-from trainyard.api.process import TrainingProcess, TrainingProcessStatus
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import TrainingProcessStatus
 from trainyard.api.report import EpochReport, LastWords, ProgressReport
 from trainyard.api.run import RunFile
 from trainyard.api.template import TrainingTemplate

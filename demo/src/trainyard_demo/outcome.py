@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainyard.api.manifest import MANIFEST_NAME, ArtefactManifest, ArtefactRole
-from trainyard.api.process import ArtefactRef, Artefacts, TrainingProcess
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import ArtefactRef, Artefacts
 from trainyard.decide.display import size
 from trainyard.stores.base import Store, join
 from trainyard.stores.errors import StoreError

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.builders import JOB_NAME, NOW, UID, attempted, process, run_of, verified
 from tests.unit.cluster.fake_api import FakeApi, merge
-from trainyard.api.process import ProcessPhase, TrainingProcessStatus
+from trainyard.api.process_status import ProcessPhase, TrainingProcessStatus
 from trainyard.api.run import ProgressTarget
 from trainyard.cluster import objects
 from trainyard.cluster.api_server import ApiServer

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.builders import UID, process
-from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import ProcessPhase
 from trainyard.api.report import LastWords
 from trainyard.cluster import parse
 from trainyard.decide.facts import JobFacts, LeaseFacts, NodeFacts, PodFacts, Taint

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit.builders import LOCATION, NOW, after, attempted, run_of
-from trainyard.api.process import Attempt, CheckpointStatus, Retry
+from trainyard.api.process import Retry
+from trainyard.api.process_status import Attempt, CheckpointStatus
 from trainyard.decide import attempts
 
 CHECKPOINT = CheckpointStatus(

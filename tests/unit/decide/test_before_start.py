@@ -26,7 +26,7 @@ from tests.unit.builders import (
     with_status,
 )
 from trainyard.api.meta import Condition
-from trainyard.api.process import ProcessPhase, QueueStatus
+from trainyard.api.process_status import ProcessPhase, QueueStatus
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import CreateTrainingJob, Happening, SuspendJob
 from trainyard.decide.before_start import POLL

@@ -28,7 +28,7 @@ from trainyard.api.comparison import (
     SplitContent,
     SplitPair,
 )
-from trainyard.api.process import DataStatus, DataWarning, SplitStatus
+from trainyard.api.process_status import DataStatus, DataWarning, SplitStatus
 from trainyard.decide.actions import Happening
 from trainyard.decide.data_status import LISTED, data_status
 from trainyard.decide.facts import Unavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainyard.api.process import ProgressStatus
+from trainyard.api.process_status import ProgressStatus
 from trainyard.decide import display
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.builders import NOW, after
-from trainyard.api.process import (
+from trainyard.api.process_status import (
     Attempt,
     ProcessDisplay,
     ProcessPhase,

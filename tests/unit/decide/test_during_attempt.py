@@ -28,7 +28,7 @@ from tests.unit.builders import (
     verified,
     with_status,
 )
-from trainyard.api.process import MetricValue, ProcessPhase, TrainingProcessStatus
+from trainyard.api.process_status import MetricValue, ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType
 from trainyard.decide.actions import CreateModel, CreateTrainingJob, Happening, StartJob, SuspendJob
 from trainyard.decide.before_start import POLL

@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 
 from tests.unit.builders import LEASE, NOW, OTHERS_LEASE, after, process
-from trainyard.api.process import ProcessPhase, TrainingProcessStatus
+from trainyard.api.process_status import ProcessPhase, TrainingProcessStatus
 from trainyard.decide.facts import Rival
 from trainyard.decide.queue import Place, as_rival, order, place
 

@@ -18,7 +18,8 @@ from tests.unit.builders import (
     template,
 )
 from trainyard.api.documents import DocumentError, digest, dump_yaml, load_yaml
-from trainyard.api.process import Overrides, Resolved, ResourcesOverrides, Splits
+from trainyard.api.process import Overrides, ResourcesOverrides, Splits
+from trainyard.api.process_status import Resolved
 from trainyard.api.run import RunFile, StoreLocation
 from trainyard.decide.resolve import (
     OverrideError,

@@ -20,7 +20,7 @@ from tests.unit.builders import (
     template,
     verified,
 )
-from trainyard.api.process import MetricValue, ProgressStatus
+from trainyard.api.process_status import MetricValue, ProgressStatus
 from trainyard.api.report import EpochReport
 from trainyard.decide import results
 from trainyard.decide.facts import VerifiedArtefacts

@@ -29,7 +29,7 @@ from tests.unit.builders import (
     verified,
     with_status,
 )
-from trainyard.api.process import ProcessPhase, TrainingProcessStatus
+from trainyard.api.process_status import ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType
 from trainyard.decide.actions import (
     CreateTrainingJob,

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from trainyard.api._base import ApiModel, Line, Name, Sha256, Text, map_list, rule, rules
 from trainyard.api.capability import TEXT_OF_OUTPUTS, CapabilityType, Output
 from trainyard.api.meta import Condition, Resource
-from trainyard.api.process import Artefacts, MetricSet
+from trainyard.api.process_status import Artefacts, MetricSet
 from trainyard.api.template import Engine
 
 

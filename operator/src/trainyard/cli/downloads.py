@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_snake
 
 from trainyard.api.manifest import ArtefactRole
 from trainyard.api.model import TrainedModel
-from trainyard.api.process import ArtefactRef
+from trainyard.api.process_status import ArtefactRef
 from trainyard.cli.errors import CommandError
 from trainyard.stores.base import CHUNK_BYTES, Store
 from trainyard.stores.errors import BucketNotFound, ObjectNotFound

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.cli.errors import CommandError, of_refused_change
 from trainyard.cluster import parse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from trainyard.api.process import TrainingProcessStatus
+from trainyard.api.process_status import TrainingProcessStatus
 from trainyard.api.reasons import ConditionType
 from trainyard.decide.actions import Decision, DeleteJob
 from trainyard.decide.conditions import find

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from trainyard.api.process import Attempt, CheckpointStatus, Retry
+from trainyard.api.process import Retry
+from trainyard.api.process_status import Attempt, CheckpointStatus
 from trainyard.api.reasons import Reason
 from trainyard.api.run import ResumeFrom, RunFile
 

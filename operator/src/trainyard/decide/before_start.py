@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from trainyard.api.process import Attempt, ProcessPhase, QueueStatus, Resolved
+from trainyard.api.process_status import Attempt, ProcessPhase, QueueStatus, Resolved
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
 from trainyard.decide import attempts, display

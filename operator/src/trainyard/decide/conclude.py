@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.process import Attempt, CheckpointStatus, ProcessPhase
+from trainyard.api.process_status import Attempt, CheckpointStatus, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide import attempts
 from trainyard.decide.before_start import recipe_gpus

@@ -10,7 +10,7 @@ from trainyard.api.comparison import (
     SplitContent,
     SplitPair,
 )
-from trainyard.api.process import DataStatus, DataWarning, LeftOut, SplitStatus
+from trainyard.api.process_status import DataStatus, DataWarning, LeftOut, SplitStatus
 from trainyard.api.reasons import Reason
 from trainyard.decide.data import classes_of, unused_classes
 from trainyard.decide.facts import ProcessFacts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.process import ProgressStatus
+from trainyard.api.process_status import ProgressStatus
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from trainyard.api.process import ProcessDisplay, ProcessPhase, TrainingProcessStatus
+from trainyard.api.process_status import ProcessDisplay, ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import Action, Decision, Happening
 from trainyard.decide.conditions import with_condition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from trainyard.api.meta import Condition
-from trainyard.api.process import Attempt, ProcessPhase
+from trainyard.api.process_status import Attempt, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
 from trainyard.decide import attempts, outcome

@@ -6,7 +6,7 @@ suspended, so that a crash in between changes nothing.
 
 from __future__ import annotations
 
-from trainyard.api.process import Attempt, ProcessPhase
+from trainyard.api.process_status import Attempt, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import DeletePod, SuspendJob
 from trainyard.decide.conclude import conclude

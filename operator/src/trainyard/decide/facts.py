@@ -9,7 +9,8 @@ from trainyard.api.capability import Capability
 from trainyard.api.comparison import Comparison
 from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
-from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import Reason
 from trainyard.api.report import LastWords, ProgressReport
 from trainyard.api.run import RunFile, StoreLocation

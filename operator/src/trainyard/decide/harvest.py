@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.process import Attempt, ProcessPhase
+from trainyard.api.process_status import Attempt, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide import display, results
 from trainyard.decide.actions import CreateModel

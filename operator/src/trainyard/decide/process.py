@@ -12,12 +12,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trainyard.api.process import (
-    ProcessDisplay,
-    ProcessPhase,
-    TrainingProcess,
-    TrainingProcessStatus,
-)
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import ProcessDisplay, ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import Decision
 from trainyard.decide.after_end import after_end

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from trainyard.api.process import ProcessPhase, TrainingProcess
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.conditions import find, is_true
 from trainyard.decide.facts import LeaseFacts, Rival

@@ -9,13 +9,8 @@ from pydantic import ValidationError
 from trainyard.api.capability import CapabilitySpec
 from trainyard.api.dataset import Dataset
 from trainyard.api.documents import digest
-from trainyard.api.process import (
-    Overrides,
-    Resolved,
-    ResolvedInput,
-    Splits,
-    TrainingProcess,
-)
+from trainyard.api.process import Overrides, Splits, TrainingProcess
+from trainyard.api.process_status import Resolved, ResolvedInput
 from trainyard.api.run import ProgressTarget, RunFile, RunSplits, SnapshotRef, StoreLocation
 from trainyard.api.template import TrainingTemplateSpec
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from trainyard.api.manifest import ArtefactManifest, SplitMetrics
 from trainyard.api.model import Lineage, TrainedModelSpec
-from trainyard.api.process import (
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import (
     ArtefactRef,
     Artefacts,
     EvaluationStatus,
@@ -14,7 +15,6 @@ from trainyard.api.process import (
     MetricSet,
     MetricValue,
     ProgressStatus,
-    TrainingProcess,
 )
 from trainyard.api.report import EpochReport, ProgressReport
 from trainyard.api.run import RunFile

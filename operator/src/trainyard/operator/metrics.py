@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from trainyard.api.process import ProcessPhase
+from trainyard.api.process_status import ProcessPhase
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.resources import PROCESS
 from trainyard.operator import __version__

@@ -12,7 +12,7 @@ from typing import Any
 from trainyard.api.capability import Capability
 from trainyard.api.meta import Json
 from trainyard.api.model import TrainedModel
-from trainyard.api.process import TrainingProcessStatus
+from trainyard.api.process_status import TrainingProcessStatus
 from trainyard.api.template import TrainingTemplate
 from trainyard.cluster.apply import Applier
 from trainyard.cluster.cache import Cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trainyard.api.process import ProcessPhase
+from trainyard.api.process_status import ProcessPhase
 from trainyard.cli import options, suspension
 from trainyard.cli.errors import INTERRUPTED
 from trainyard.cli.output import note
