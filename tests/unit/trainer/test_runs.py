@@ -332,7 +332,10 @@ def test_a_run_file_that_cannot_be_used_is_refused(
         ({"engine": "yolo-seg"}, "the engine 'yolo-seg' is not supported yet"),
         ({"baseModel": {"architecture": "yolo99n"}}, "'yolo99n' is not known to the engine"),
         ({"exports": ["onnx"]}, "exports is not supported yet"),
-        ({"hyperparameters": {"extra": {"lr0": "nan"}}}, "hyperparameters.extra is not supported"),
+        (
+            {"hyperparameters": {"extra": {"lr0": "nan"}}},
+            "hyperparameters.extra.lr0: this has a field of its own",
+        ),
         ({"evaluation": {"primaryMetric": "mAP50"}}, "has no metric 'mAP50'; use one of top-1"),
     ],
 )

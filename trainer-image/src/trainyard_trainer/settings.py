@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trainyard.api.engine_arguments import check_architecture, validated
 from trainyard.api.run import RunFile
 from trainyard_trainer.engines.augment import resolve
 from trainyard_trainer.engines.base import TrainSettings
@@ -20,19 +21,20 @@ def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSetti
     Raises
     ------
     InvalidRunFile
-        If the template names an architecture or a metric that the engine does not have.
+        If the template names an architecture, an argument or a metric that the engine does not
+        have.
     """
     template = run.template
     architecture = template.base_model.architecture
     if architecture is None:
         raise InvalidRunFile("baseModel: only an architecture is supported yet")
-    for name, value in (
-        ("hyperparameters.extra", template.hyperparameters.extra),
-        ("exports", template.exports),
-    ):
-        if value:
-            raise InvalidRunFile(f"{name} is not supported yet: remove it")
-    engine.check_architecture(architecture)
+    if template.exports:
+        raise InvalidRunFile("exports is not supported yet: remove it")
+    try:
+        check_architecture(engine.kind, architecture)
+        extra = validated(engine.kind, template.hyperparameters.extra)
+    except ValueError as error:
+        raise InvalidRunFile(str(error)) from None
     primary = template.evaluation.primary_metric or engine.default_metric
     if primary not in engine.metrics:
         raise InvalidRunFile(
@@ -52,4 +54,5 @@ def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSetti
         primary_metric=primary,
         confidence=template.evaluation.confidence_threshold,
         iou=template.evaluation.iou_threshold,
+        extra=extra,
     )

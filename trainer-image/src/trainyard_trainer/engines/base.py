@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.api.capability import Output
+from trainyard.api.engine_arguments import Value
 from trainyard.api.report import EpochReport
 from trainyard.api.template import Hyperparameters
 from trainyard.datasets.labels import GeometryName, Label
@@ -54,6 +55,8 @@ class TrainSettings:
         By which the best epoch is chosen.
     confidence, iou
         Thresholds of the evaluation.
+    extra
+        Arguments of the engine's library, which win over all others.
     """
 
     architecture: str
@@ -66,6 +69,7 @@ class TrainSettings:
     primary_metric: str
     confidence: float
     iou: float
+    extra: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

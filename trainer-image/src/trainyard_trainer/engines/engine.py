@@ -39,16 +39,6 @@ class TrainingEngine(abc.ABC):
     """What the engine needs of its own to go on."""
 
     @abc.abstractmethod
-    def check_architecture(self, name: str) -> None:
-        """Refuse an architecture that the engine does not have.
-
-        Raises
-        ------
-        InvalidRunFile
-            One sentence.
-        """
-
-    @abc.abstractmethod
     def examples_of(
         self, sample: Sample, classes: Mapping[tuple[str, str], int]
     ) -> list[Example] | None:

@@ -106,9 +106,10 @@ def arguments(settings: TrainSettings, suffix: str, data: Path, folder: Path) ->
         "scale": variation.scale,
         "fliplr": variation.flip,
         "mosaic": variation.mosaic,
-        # What a template cannot ask for does not happen.
+        # What a template does not ask for does not happen.
         **dict.fromkeys(_OTHER_VARIATIONS, 0.0),
         "auto_augment": None,
+        **settings.extra,
     }
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import abc
 import copy
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import ultralytics
 from ultralytics.data import utils as data_utils
 from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import LOGGER, SETTINGS
@@ -25,10 +23,7 @@ from trainyard_trainer.engines.base import (
 )
 from trainyard_trainer.engines.class_folders import class_name
 from trainyard_trainer.engines.engine import TrainingEngine
-from trainyard_trainer.faults import InvalidRunFile, Stopped
-
-_ARCHITECTURES = Path(ultralytics.__file__).parent / "cfg" / "models"
-_SIZE = re.compile(r"(?<=\d)[nsmlx](?=$|-)")
+from trainyard_trainer.faults import Stopped
 
 
 class YoloEngine(TrainingEngine):
@@ -49,21 +44,6 @@ class YoloEngine(TrainingEngine):
     @abc.abstractmethod
     def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
         """A model with random weights."""
-
-    def check_architecture(self, name: str) -> None:
-        """Refuse an architecture that the library does not carry for this task.
-
-        Raises
-        ------
-        InvalidRunFile
-            Otherwise it would be looked for on the network.
-        """
-        plain = _SIZE.sub("", name)
-        if plain == name or not list(_ARCHITECTURES.glob(f"*/{plain}{self.suffix}.yaml")):
-            raise InvalidRunFile(
-                f"baseModel.architecture: {name!r} is not known to the engine {self.kind.value}: "
-                "use for example yolo11n"
-            )
 
     def train(
         self,

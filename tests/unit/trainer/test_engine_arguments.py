@@ -1,0 +1,131 @@
+"""The table of arguments agrees with ultralytics' own configuration, of the version in use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ultralytics
+import yaml
+from ultralytics.cfg import (
+    CFG_BOOL_KEYS,
+    CFG_FLOAT_KEYS,
+    CFG_FRACTION_KEYS,
+    CFG_INT_KEYS,
+    CFG_STR_KEYS,
+    get_cfg,
+)
+from ultralytics.utils import DEFAULT_CFG_DICT
+
+from trainyard.api.capability import Output
+from trainyard.api.engine_arguments import (
+    ARCHITECTURES,
+    ARGUMENTS,
+    FIELDS,
+    Argument,
+    Choice,
+    Flag,
+    Integer,
+    Number,
+    Value,
+    validated,
+)
+from trainyard.api.template import Engine, Hyperparameters
+from trainyard_trainer.engines.augment import Variation
+from trainyard_trainer.engines.base import TrainSettings
+from trainyard_trainer.engines.training import arguments
+
+LEFT_OUT = {
+    "what a run decides for itself": "task mode save save_period plots val split save_json verbose "
+    "profile resume show source vid_stride stream_buffer visualize augment agnostic_nms "
+    "classes retina_masks embed max_det show_boxes save_frames save_txt save_conf save_crop "
+    "show_labels show_conf line_width tracker dnn single_cls cls_remap fraction time "
+    "channels_last",
+    "where it writes": "project name exist_ok cache",
+    "what it exports": "format optimize dynamic simplify opset workspace nms quantize",
+    "what compiles or loads code and files": "compile cfg distill_model dis",
+    "what other tasks have": "pose kobj rle angle dlog dgrad dlam",
+    "what only the library's transforms of classifiers do": "auto_augment erasing",
+}
+ARCHITECTURE_FILES = Path(ultralytics.__file__).parent / "cfg" / "models"
+SUFFIX = {Engine.YOLO_DET: "", Engine.YOLO_SEG: "-seg"}
+"""Of the name of an architecture's file; all others are classifiers."""
+
+
+EACH = [
+    pytest.param(engine, name, argument, id=f"{engine}-{name}")
+    for engine, table in ARGUMENTS.items()
+    for name, argument in table.items()
+]
+
+
+def test_every_argument_of_the_library_was_looked_at() -> None:
+    known = {name for table in ARGUMENTS.values() for name in table} | FIELDS.keys()
+    left_out = {name for names in LEFT_OUT.values() for name in names.split()}
+    assert not known & left_out
+    assert DEFAULT_CFG_DICT.keys() - known - left_out == set()
+    assert known - DEFAULT_CFG_DICT.keys() == set()
+
+
+@pytest.mark.parametrize(("engine", "name", "argument"), EACH)
+def test_an_argument_has_the_type_that_the_library_checks(
+    engine: Engine, name: str, argument: Argument
+) -> None:
+    match argument:
+        case Flag():
+            assert name in CFG_BOOL_KEYS
+        case Choice():
+            assert name in CFG_STR_KEYS
+        case Integer():
+            # The library also takes lists of layers to freeze, so it checks none of them.
+            assert name in CFG_INT_KEYS or name == "freeze"
+        case Number():
+            assert name in CFG_FLOAT_KEYS | CFG_FRACTION_KEYS
+            if name in CFG_FRACTION_KEYS:
+                assert 0 <= argument.low <= argument.high <= 1
+
+
+@pytest.mark.parametrize(("engine", "name", "argument"), EACH)
+def test_the_library_takes_all_that_the_table_allows(
+    engine: Engine, name: str, argument: Argument
+) -> None:
+    match argument:
+        case Flag():
+            texts: tuple[str, ...] = ("true", "false")
+        case Choice():
+            texts = argument.options
+        case Integer() | Number():
+            texts = (str(argument.low), str(argument.high))
+    for text in texts:
+        value: Value = validated(engine, {name: text})[name]
+        assert getattr(get_cfg(overrides={name: value}), name) == value
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_the_library_has_the_architectures_in_all_sizes(engine: Engine) -> None:
+    suffix = SUFFIX.get(engine, "-cls")
+    for family in ARCHITECTURES[engine]:
+        [path] = ARCHITECTURE_FILES.glob(f"*/{family}{suffix}.yaml")
+        scales = yaml.safe_load(path.read_text())["scales"]
+        assert sorted(scales) == sorted("nsmlx"), path
+
+
+def test_what_is_given_wins_over_what_a_training_would_be_told_otherwise(tmp_path: Path) -> None:
+    settings = TrainSettings(
+        architecture="yolo11n",
+        classes=(Output(attribute="class", value="cat", position=0),),
+        hyperparameters=Hyperparameters(batch_size=4),
+        variation=Variation(),
+        device="cpu",
+        threads=1,
+        workers=0,
+        primary_metric="mAP50",
+        confidence=0.001,
+        iou=0.7,
+    )
+    plain = arguments(settings, "", tmp_path, tmp_path)
+    extra = validated(Engine.YOLO_DET, {"hsv_s": "0.3", "nbs": "64", "cos_lr": "true"})
+    asked = arguments(replace(settings, extra=extra), "", tmp_path, tmp_path)
+    assert asked == plain | {"hsv_s": 0.3, "nbs": 64, "cos_lr": True}
+    assert (plain["hsv_s"], plain["nbs"]) == (0.0, 4)
