@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -13,11 +13,7 @@ from trainyard.api.capability import Capability
 from trainyard.api.dataset import Dataset, DatasetPhase
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.meta import (
-    LABEL_ATTEMPT,
-    LABEL_PROCESS,
-    LABEL_PROCESS_UID,
     STORE_SECRET,
-    Json,
     Resource,
 )
 from trainyard.api.model import TrainedModel
@@ -32,17 +28,15 @@ from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.resources import (
     CAPABILITY,
     CONFIG_MAP,
-    CORE_EVENT,
     DATASET,
-    JOB,
     MODEL,
     NODE,
-    POD,
     PROCESS,
     SECRET,
     TEMPLATE,
     ResourceType,
 )
+from trainyard.cluster.workloads import Workloads
 from trainyard.decide.dataset import snapshot_root
 from trainyard.decide.facts import (
     DatasetFacts,
@@ -60,9 +54,6 @@ from trainyard.decide.facts import (
 )
 from trainyard.decide.queue import as_rival
 from trainyard.decide.resolve import output_location
-
-LABEL_CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
-"""Set by the Job controller on the pods that it makes."""
 
 R = TypeVar("R", bound=Resource)
 Reports = Callable[[str], ReceivedReport | None]
@@ -89,6 +80,7 @@ class Gatherer:
         self._reports = reports
         self._settings = settings
         self._listening_since = listening_since
+        self._workloads = Workloads(api, cache)
         self._typed: dict[tuple[str, str], tuple[str, Resource]] = {}
         self._typed_lock = threading.Lock()
 
@@ -117,9 +109,7 @@ class Gatherer:
         spec, meta, status = process.spec, process.metadata, process.status
         if status.phase is not None and status.phase.terminal:
             # Only what is left of it is cleared away, so little is read for it at each resync.
-            jobs = tuple(
-                parse.job(raw) for raw in self._cache.all(JOB) if parse.owner_uid(raw) == meta.uid
-            )
+            jobs = self._workloads.jobs_of(meta.uid)
             return ProcessFacts(process=process, settings=self._settings, jobs=jobs)
         namespace = meta.namespace
         attempted = bool(status.attempts)
@@ -132,17 +122,14 @@ class Gatherer:
         )
         number = last.number if last is not None else 1
         between = last is not None and last.finish_time is not None
-        job = self._job(
+        job = self._workloads.job(
             namespace, names.training_job(meta.uid, number), meta.uid, attempted and not between
         )
-        pod = self._pod_of_attempt(process, number, job) if attempted else None
+        pod = self._workloads.pod_of_attempt(process, number, job) if attempted else None
         if job is not None and job.suspended and pod is not None:
             # They are watched apart: a pod may be seen, and may even be over, before its Job is
             # seen started, and must not be taken for one whose Job somebody suspended.
-            raw_job = self._api.get(JOB, job.name, namespace)
-            if raw_job is not None:
-                self._cache.put(JOB, raw_job)
-                job = parse.job(raw_job)
+            job = self._workloads.job_now(job) or job
         run = self._run_file(namespace, meta.uid, number) if attempted else None
         raw_node = self._cache.get(NODE, spec.target_node)
         return ProcessFacts(
@@ -157,7 +144,7 @@ class Gatherer:
             else None,
             node=None if raw_node is None else parse.node(raw_node),
             job=job,
-            next_job=self._job(
+            next_job=self._workloads.job(
                 namespace, names.training_job(meta.uid, number + 1), meta.uid, expected=False
             )
             if between
@@ -166,11 +153,11 @@ class Gatherer:
             base=run if number == 1 else self._run_file(namespace, meta.uid, 1),
             pod=pod,
             checkpoint=self._checkpoint(process, number, job, pod),
-            refusal=self._refusal(job) if pod is None else "",
-            mount_failure="" if pod is None else self._mount_failure(pod),
+            refusal=self._workloads.refusal(job) if pod is None else "",
+            mount_failure="" if pod is None else self._workloads.mount_failure(pod),
             listening_since=self._listening_since(),
             lease=None if spec.suspend and not attempted else self._lock.read(spec.target_node),
-            live_holder=self._live_holder(spec.target_node, meta.uid),
+            live_holder=self._workloads.live_holder(spec.target_node, meta.uid),
             rivals=self._rivals(process),
             report=self._report(meta.uid, number),
             verdict=self._verdict(process, job, pod, number),
@@ -185,17 +172,17 @@ class Gatherer:
         meta = dataset.metadata
         if dataset.status.phase in (DatasetPhase.READY, DatasetPhase.FAILED):
             return DatasetFacts(dataset=dataset, settings=self._settings)
-        job = self._job(
+        job = self._workloads.job(
             meta.namespace, names.snapshot_job(meta.uid), meta.uid, dataset.status.phase
         )
-        pod = None if job is None else self._pod_of(job)
+        pod = None if job is None else self._workloads.pod_of(job)
         return DatasetFacts(
             dataset=dataset,
             settings=self._settings,
             secret_present=job is not None or dataset.spec.suspend or self._secret(meta.namespace),
             job=job,
             pod=pod,
-            mount_failure="" if pod is None else self._mount_failure(pod),
+            mount_failure="" if pod is None else self._workloads.mount_failure(pod),
             report=self._report(meta.uid, 1),
             snapshot=self._snapshot(meta.namespace, job, pod),
         )
@@ -211,54 +198,6 @@ class Gatherer:
     def _secret(self, namespace: str) -> bool:
         return self._api.get(SECRET, STORE_SECRET, namespace) is not None
 
-    def _job(self, namespace: str, name: str, owner: str, expected: object) -> JobFacts | None:
-        """The Job from the cache; if it is expected and not there, from the API server."""
-        raw = self._cache.get(JOB, f"{namespace}/{name}")
-        if raw is not None and parse.owner_uid(raw) != owner:
-            # Somebody else's Jobs are not watched: nobody tells that it was deleted.
-            fresh = self._api.get(JOB, name, namespace)
-            if fresh is None:
-                self._cache.drop(JOB, raw)
-            raw = fresh
-        if raw is None and expected:
-            raw = self._api.get(JOB, name, namespace)
-        return None if raw is None else parse.job(raw)
-
-    def _pod_of(self, job: JobFacts) -> PodFacts | None:
-        """The newest pod of a Job; of a finished Job, how the pod ended.
-
-        Jobs and pods are watched apart: the end of a Job may be known before that of its pod,
-        whose last words say why. Then the pod is read anew.
-        """
-        pod = _newest(raw for raw in self._cache.all(POD) if parse.owner_uid(raw) == job.uid)
-        if not job.finished or (pod is not None and pod.over):
-            return pod
-        selector = f"{LABEL_CONTROLLER_UID}={job.uid}"
-        return _newest(self._api.list(POD, job.namespace, label_selector=selector).items)
-
-    def _pod_of_attempt(
-        self, process: TrainingProcess, number: int, job: JobFacts | None
-    ) -> PodFacts | None:
-        """The newest pod of an attempt, whether its Job is there or not.
-
-        When the Job is over, suspended or gone, the pod is read anew unless its end is known: what
-        it said last decides, and Jobs and pods are watched apart.
-        """
-        uid, attempt = process.metadata.uid, str(number)
-
-        def of_attempt(raw: Json) -> bool:
-            labels = parse.metadata(raw).get("labels") or {}
-            return (labels.get(LABEL_PROCESS_UID), labels.get(LABEL_ATTEMPT)) == (uid, attempt)
-
-        pod = _newest(raw for raw in self._cache.all(POD) if of_attempt(raw))
-        if process.status.attempts[-1].finish_time is not None:
-            return pod
-        if (job is not None and job.live) or (pod is not None and pod.over):
-            return pod
-        selector = f"{LABEL_PROCESS_UID}={uid}"
-        listed = self._api.list(POD, process.metadata.namespace, label_selector=selector)
-        return _newest(filter(of_attempt, listed.items))
-
     def _checkpoint(
         self, process: TrainingProcess, number: int, job: JobFacts | None, pod: PodFacts | None
     ) -> VerifiedCheckpoint | Unavailable | None:
@@ -269,32 +208,6 @@ class Gatherer:
             return None
         return self._artefacts.checkpoint(
             output_location(self._settings.store_root, process, number), process.metadata.uid
-        )
-
-    def _refusal(self, job: JobFacts | None) -> str:
-        """Why the API server refused the pod of a Job that runs and has none; from its events."""
-        if job is None or not job.live:
-            return ""
-        events = self._events(job.namespace, job.uid)
-        refused = [raw for raw in events if raw.get("reason") == "FailedCreate"]
-        return str(refused[-1].get("message") or "") if refused else ""
-
-    def _mount_failure(self, pod: PodFacts) -> str:
-        """Why a pod's containers are not created: a volume; from the pod's events.
-
-        Only the kubelet's last word counts: a volume may be late, and then the image is pulled.
-        """
-        if not pod.node or pod.waiting_reason != "ContainerCreating":
-            return ""
-        newest = (self._events(pod.namespace, pod.uid) or [{}])[-1]
-        failed = newest.get("reason") in ("FailedMount", "FailedAttachVolume")
-        return str(newest.get("message") or "") if failed else ""
-
-    def _events(self, namespace: str, uid: str) -> list[Json]:
-        """Events about an object, the newest last."""
-        found = self._api.list(CORE_EVENT, namespace, field_selector=f"involvedObject.uid={uid}")
-        return sorted(
-            found.items, key=lambda raw: str(raw.get("lastTimestamp") or raw.get("eventTime") or "")
         )
 
     def _run_file(self, namespace: str, uid: str, attempt: int) -> RunFile | None:
@@ -308,17 +221,6 @@ class Gatherer:
         except (DocumentError, ValidationError):
             return None
         return run
-
-    def _live_holder(self, node: str, uid: str) -> str | None:
-        """`namespace/name` of another process with a live training pod on the node."""
-        for raw in self._cache.all(POD):
-            labels = parse.metadata(raw).get("labels") or {}
-            if LABEL_PROCESS not in labels or labels.get(LABEL_PROCESS_UID) == uid:
-                continue
-            fact = parse.pod(raw)
-            if node in (fact.node, fact.target_node) and not fact.over:
-                return f"{fact.namespace}/{labels[LABEL_PROCESS]}"
-        return None
 
     def _rivals(self, process: TrainingProcess) -> tuple[Rival, ...]:
         """The other unfinished processes of the same node."""
@@ -385,8 +287,3 @@ class Gatherer:
             return None
         lineage = model.spec.lineage
         return (lineage.process_uid or "") if lineage is not None else ""
-
-
-def _newest(pods: Iterable[Json]) -> PodFacts | None:
-    ordered = sorted(pods, key=lambda raw: str(parse.metadata(raw).get("creationTimestamp")))
-    return parse.pod(ordered[-1]) if ordered else None
