@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING
 
 from trainyard.api.run import RunFile, SnapshotRef
 from trainyard_trainer import publish
-from trainyard_trainer.config import CapabilityNote, DatasetNote, Lineage, MetricsNote, ModelConfig
-from trainyard_trainer.engines.base import SplitResult, Trained, TrainSettings
+from trainyard_trainer.config import (
+    CapabilityNote,
+    DatasetNote,
+    Lineage,
+    MetricsNote,
+    ModelConfig,
+    Thresholds,
+)
+from trainyard_trainer.engines.base import (
+    DEFAULT_CONFIDENCE,
+    SplitResult,
+    Trained,
+    TrainSettings,
+)
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
@@ -32,6 +44,8 @@ def describe(
         What came of it, and its metrics by split: dev and perhaps test.
     """
     parameters = run.capability.parameters
+    # The capability's own confidence, if it has one: it was measured with that.
+    threshold = results["dev"].threshold
 
     def notes(references: tuple[SnapshotRef, ...]) -> tuple[DatasetNote, ...]:
         return tuple(DatasetNote(name=x.name, digest=x.digest) for x in references)
@@ -42,10 +56,9 @@ def describe(
         model=trained.architecture,
         classes=settings.classes,
         input=engine.input_rule(trained.image_size),
-        thresholds=engine.thresholds(
-            parameters.confidence if parameters else None,
-            parameters.iou if parameters else None,
-            settings.iou,
+        thresholds=Thresholds(
+            confidence=DEFAULT_CONFIDENCE if threshold is None else threshold,
+            iou=settings.iou if parameters is None or parameters.iou is None else parameters.iou,
         ),
         capability=CapabilityNote(
             name=run.capability_name,

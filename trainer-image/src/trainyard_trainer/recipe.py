@@ -205,17 +205,29 @@ class Recipe:
         return trained
 
     def evaluate(self, prepared: Prepared, trained: Trained) -> dict[str, SplitResult]:
-        """Metrics of the best epoch on dev and, once, on test."""
+        """How good the best epoch is on dev and, once, on test.
+
+        What is chosen is chosen on dev: the best epoch, and the operating threshold where the
+        capability states no confidence of its own.
+        """
         self._say(Stage.EVALUATE, "evaluating the best epoch")
         hyper = self._settings.hyperparameters.model_copy(update={"image_size": trained.image_size})
         settings = replace(self._settings, hyperparameters=hyper)
         built = self._engine.build(trained.architecture, len(settings.classes), trained.state)
-        results = {}
+        parameters = self.run.capability.parameters
+        threshold = parameters.confidence if parameters else None
+        results: dict[str, SplitResult] = {}
         for split, name in (("dev", "val"), ("test", "test")):
             if name in prepared.layout.counts:
                 results[split] = self._engine.evaluate(
-                    built, prepared.layout.data, name, settings, self.folder / "engine" / name
+                    built,
+                    prepared.layout.data,
+                    name,
+                    settings,
+                    self.folder / "engine" / name,
+                    threshold,
                 )
+                threshold = results[split].threshold
                 words = ", ".join(f"{k} {v:.4f}" for k, v in results[split].metrics.items())
                 _log.info("evaluate: %s: %s", split, words)
         return results

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainyard.api.capability import Output
 from trainyard.api.engine_arguments import Value
@@ -14,8 +14,16 @@ from trainyard.api.template import Hyperparameters
 from trainyard.datasets.labels import GeometryName, Label
 from trainyard_trainer.engines.augment import Variation
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in 0..1 of the image's width and height."""
+Curve = tuple[float, ...]
+"""Precision at recall 0, 0.01, ..., 1: 101 numbers in 0..1."""
+DEFAULT_CONFIDENCE = 0.25
+"""Operating threshold of a model that gave no right answer to choose one by."""
 
 
 @dataclass(frozen=True)
@@ -151,20 +159,98 @@ class Trained:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """Metrics of one class; `samples` counts its annotations in the split."""
+    """How well one class is known.
+
+    Attributes
+    ----------
+    samples
+        Its annotations in the split.
+    metrics
+        Empty where the split has no annotation of the class: there is nothing to measure.
+    curves
+        As in `SplitResult`, of this class.
+    """
 
     output: Output
     samples: int
-    metrics: dict[str, float]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What is taken for what.
+
+    Attributes
+    ----------
+    matrix
+        int [N, N]: `matrix[t, p]` counts what is labelled t and answered p, in the order of the
+        classes. With `background` a last row holds answers where nothing is labelled, and a last
+        column what was labelled and not found.
+    background
+        Whether there is that row and column.
+    confidence
+        Answers above it count; None: the best answer counts, whatever its confidence.
+    iou
+        Least overlap of an answer with what it is taken for; None: the whole image is asked about.
+    """
+
+    matrix: npt.NDArray[np.int64]
+    background: bool = False
+    confidence: float | None = None
+    iou: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """How good the answers for one image (or crop) are.
+
+    Attributes
+    ----------
+    name
+        Of its file in the layout.
+    score
+        0..1: detectors: F1 at the operating threshold; classifiers: confidence of the right class.
+    right, wrong
+        Answers that are right; answers that are wrong and labels that were missed.
+    """
+
+    name: str
+    score: float
+    right: int
+    wrong: int
 
 
 @dataclass(frozen=True)
 class SplitResult:
-    """Metrics of a model on one split."""
+    """How good a model is on one split. What makes no sense for an engine is left empty.
+
+    Attributes
+    ----------
+    samples
+        Images (or crops).
+    metrics
+        By name, of the split as a whole; finite.
+    classes
+        In the order of the model's outputs.
+    threshold
+        The operating threshold: the confidence from which an answer counts.
+    confusion
+        What is taken for what.
+    curves
+        By what they judge (`box`, `mask` or `class`): the mean over the classes of the precision
+        at recall 0, 0.01, ..., 1.
+    images
+        The score of each image.
+    """
 
     samples: int
-    metrics: dict[str, float]
+    metrics: Mapping[str, float]
     classes: tuple[ClassResult, ...]
+    threshold: float | None = None
+    confusion: Confusion | None = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    images: tuple[ImageScore, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 import torchvision.transforms as T  # noqa: N812 -- its usual name
 from PIL import Image
 from ultralytics.data.augment import classify_transforms
-from ultralytics.models.yolo.classify import ClassificationTrainer, ClassificationValidator
+from ultralytics.models.yolo.classify import ClassificationTrainer
 from ultralytics.nn.tasks import ClassificationModel
 
 from trainyard.api.template import Engine
@@ -20,13 +20,13 @@ from trainyard_trainer.crops import RULE, cut
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import (
     Box,
-    ClassResult,
     Prediction,
     SplitResult,
     TrainSettings,
 )
 from trainyard_trainer.engines.class_folders import ClassFolders
-from trainyard_trainer.engines.training import Varied, finite
+from trainyard_trainer.engines.score_classes import AnswerValidator, summary
+from trainyard_trainer.engines.training import Varied
 from trainyard_trainer.engines.yolo import YoloEngine
 
 _FILL = 114
@@ -82,10 +82,16 @@ class Classifier(ClassFolders, YoloEngine):
         return model
 
     def evaluate(
-        self, model: torch.nn.Module, data: Path, split: str, settings: TrainSettings, folder: Path
+        self,
+        model: torch.nn.Module,
+        data: Path,
+        split: str,
+        settings: TrainSettings,
+        folder: Path,
+        threshold: float | None = None,
     ) -> SplitResult:
         """Share of images whose class is the first answer, or among the first five."""
-        validator = ClassificationValidator(
+        validator = AnswerValidator(
             save_dir=folder,
             args={
                 "task": self.task,
@@ -99,30 +105,8 @@ class Classifier(ClassFolders, YoloEngine):
             },
         )
         # Evaluation fuses layers in place.
-        stats = validator(model=copy.deepcopy(model))
-        truth = torch.cat(validator.targets)
-        first = torch.cat(validator.pred)[:, 0]
-        classes = []
-        for output in settings.classes:
-            of_class = truth == output.position
-            count = int(of_class.sum())
-            right = int((first[of_class] == output.position).sum())
-            claimed = int((first == output.position).sum())
-            classes.append(
-                ClassResult(
-                    output,
-                    count,
-                    {
-                        "recall": right / count if count else 0.0,
-                        "precision": right / claimed if claimed else 0.0,
-                    },
-                )
-            )
-        return SplitResult(
-            samples=len(truth),
-            metrics={name: finite(stats[key]) for name, key in self.metrics.items()},
-            classes=tuple(classes),
-        )
+        validator(model=copy.deepcopy(model))
+        return summary(validator.answers(), settings.classes, threshold)
 
     def predict(
         self,

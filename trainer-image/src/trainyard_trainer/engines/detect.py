@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from ultralytics.data.augment import LetterBox
-from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator
+from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
@@ -23,7 +22,6 @@ from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.engines.base import (
     Box,
-    ClassResult,
     Example,
     Prediction,
     SplitResult,
@@ -31,7 +29,8 @@ from trainyard_trainer.engines.base import (
     bounds,
 )
 from trainyard_trainer.engines.class_folders import class_name
-from trainyard_trainer.engines.training import Varied, finite
+from trainyard_trainer.engines.score_boxes import BoxValidator, summary
+from trainyard_trainer.engines.training import Varied
 from trainyard_trainer.engines.yolo import YoloEngine
 
 _PAD = 114
@@ -54,6 +53,7 @@ class Detector(YoloEngine):
         "recall": "metrics/recall(B)",
     }
     default_metric = "mAP50-95"
+    _validator: ClassVar[type[Any]] = BoxValidator
 
     def examples_of(
         self, sample: Sample, classes: Mapping[tuple[str, str], int]
@@ -96,10 +96,16 @@ class Detector(YoloEngine):
         return model
 
     def evaluate(
-        self, model: torch.nn.Module, data: Path, split: str, settings: TrainSettings, folder: Path
+        self,
+        model: torch.nn.Module,
+        data: Path,
+        split: str,
+        settings: TrainSettings,
+        folder: Path,
+        threshold: float | None = None,
     ) -> SplitResult:
         """Mean average precision (COCO's, at an overlap of 0.5 and over 0.5..0.95)."""
-        validator = DetectionValidator(
+        validator = self._validator(
             save_dir=folder,
             args={
                 "task": self.task,
@@ -115,31 +121,12 @@ class Detector(YoloEngine):
                 "verbose": False,
             },
         )
-        stats = validator(model=copy.deepcopy(model))
-        box = validator.metrics.box
-        boxes = Counter(
-            int(line.split()[0])
-            for path in (data.parent / "labels" / split).glob("*.txt")
-            for line in path.read_text().splitlines()
-        )
-        by_class = {int(index): row for row, index in enumerate(box.ap_class_index)}
-        classes = []
-        for output in settings.classes:
-            row = by_class.get(output.position)
-            found = (0.0, 0.0, 0.0, 0.0) if row is None else box.class_result(row)
-            names = ("precision", "recall", "mAP50", "mAP50-95")
-            classes.append(
-                ClassResult(
-                    output,
-                    boxes[output.position],
-                    {name: finite(value) for name, value in zip(names, found, strict=True)},
-                )
-            )
-        return SplitResult(
-            samples=int(validator.seen),
-            metrics={name: finite(stats[key]) for name, key in self.metrics.items()},
-            classes=tuple(classes),
-        )
+        validator(model=copy.deepcopy(model))
+        return summary(validator, self._judged(validator.metrics), settings.classes, threshold)
+
+    def _judged(self, metrics: Any) -> dict[str, Any]:
+        """What `trainyard_trainer.engines.score_boxes.summary` is to judge."""
+        return {"box": metrics.box}
 
     def predict(
         self,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from trainyard.api.template import Engine
 from trainyard.datasets.samples import Sample
-from trainyard_trainer.config import InputRule, ModelConfig, Thresholds
+from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.engines.base import (
     Box,
     Example,
@@ -104,9 +104,19 @@ class TrainingEngine(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(
-        self, model: torch.nn.Module, data: Path, split: str, settings: TrainSettings, folder: Path
+        self,
+        model: torch.nn.Module,
+        data: Path,
+        split: str,
+        settings: TrainSettings,
+        folder: Path,
+        threshold: float | None = None,
     ) -> SplitResult:
-        """Metrics of a model on the split `val` or `test` of a layout."""
+        """How good a model is on the split `val` or `test` of a layout.
+
+        `threshold` is the confidence from which an answer counts; None: the split is there to
+        choose it by, and the one with the best F1 is taken.
+        """
 
     @abc.abstractmethod
     def predict(
@@ -125,10 +135,3 @@ class TrainingEngine(abc.ABC):
     @abc.abstractmethod
     def input_rule(self, size: int) -> InputRule:
         """How an image becomes an input of `size` x `size` pixels."""
-
-    def thresholds(self, confidence: float | None, iou: float | None, default: float) -> Thresholds:
-        """Thresholds of the finished model; `default` is the overlap used in the evaluation."""
-        return Thresholds(
-            confidence=0.25 if confidence is None else confidence,
-            iou=default if iou is None else iou,
-        )

@@ -22,6 +22,7 @@ from trainyard.api.report import EpochReport
 from trainyard.api.template import Optimizer
 from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
+from trainyard_trainer.engines.scoring import finite
 from trainyard_trainer.faults import InvalidRunFile
 
 LAST, BEST = "last.pt", "best.pt"
@@ -272,9 +273,3 @@ def started(trainer: Any, settings: TrainSettings, watcher: Watcher) -> None:
 def keep_batch_size(trainer: Any) -> None:
     """After running out of memory, fail: a silently smaller batch is another training."""
     trainer._oom_retries = 3
-
-
-def finite(value: float) -> float:
-    """`value`, or 0 where the library divides nothing by nothing."""
-    number = float(value)
-    return number if math.isfinite(number) else 0.0
