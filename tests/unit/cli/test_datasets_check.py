@@ -140,6 +140,7 @@ VOC = b"<annotation><filename>1.jpg</filename></annotation>"
         ({"data.yaml": NAMES, "x.xml": VOC}, "yolo (guessed: there is a data.yaml)"),
         ({"labels/1.txt": CAT}, "yolo (guessed: there is labels/1.txt)"),
         ({"readme.txt": b"0 is the first class\n", "a/2.png": b""}, "folders (guessed: the images"),
+        ({"a/2.png": b"", "__MACOSX/a/x.jsonl": b""}, "folders (guessed: the images"),
         ({"a/2.png": b""}, "folders (guessed: the images lie in folders"),
     ],
 )

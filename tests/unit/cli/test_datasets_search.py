@@ -106,6 +106,18 @@ def test_the_datasets_of_a_file_are_searched_one_after_the_other(
     assert sorted(path.name for path in home.glob("*.png")) == ["found-both.png", "found-cats.png"]
 
 
+def test_the_first_line_of_a_document_counts_whatever_it_is(
+    says: Run, store: Store, prefix: str, reach: dict[str, str], home: Path
+) -> None:
+    put(store, prefix, pets())
+    body = manifest("d", selection(prefix)).replace("kind: Dataset\n", "")
+    (home / "d.yaml").write_text(
+        f"--- # two of them\nkind: Dataset\n{body}---\nkind: Dataset\n{body}"
+    )
+    said = says("datasets", "search", "-f", "d.yaml", **reach).stdout
+    assert said.count("Dataset d: 18 matches") == 2
+
+
 def test_a_folder_is_searched_before_it_is_uploaded(says: Run, tmp_path: Path) -> None:
     write_folder(tmp_path / "pets", pets())
     said = says("datasets", "search", "--folder", str(tmp_path / "pets"), "--class", "dog").stdout
@@ -139,6 +151,8 @@ def test_labels_that_cannot_be_used_are_all_named(says: Run, tmp_path: Path) -> 
         (["-f", "d.yaml", "--class", "x"], 2, "stand in it"),
         (["--folder", ".", "--limit", "0"], 1, "--limit cannot be '0'"),
         (["--folder", ".", "--submitted-after", "soon"], 1, "--submitted-after cannot be 'soon'"),
+        (["--folder", ".", "--class", ""], 1, "--class cannot be ''"),
+        (["--folder", ".", "--tag", ""], 1, "--tag cannot be ''"),
         (["--folder", ".", "--tag", "x"], 1, "filter.tags needs the format 'records'"),
         (["-f", "none.yaml"], 1, "none.yaml has no Dataset"),
         (["-f", "bad.yaml"], 1, "bad.yaml: spec.selections.0.format"),

@@ -296,6 +296,7 @@ def test_nothing_is_written_for_data_that_cannot_be_used(says: Run, tmp_path: Pa
     ("file", "sentence"),
     [
         ("a/other.jsonl", "a/other.jsonl would be read as records"),
+        ("a/other.ndjson", "a/other.ndjson would be read as records"),
         ("a/with\\backslash.png", "cannot be named in records"),
         ("c:d/x.png", "cannot be named in records"),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -56,14 +57,14 @@ def load_yaml(text: str | bytes, name: str = "document") -> Any:
     DocumentError
         If it is not YAML, has an alias, or gives a key twice.
     """
-    try:
+    with _named(name):
         return yaml.load(text, Loader=_NoAliasLoader)  # noqa: S506 -- derived from SafeLoader
-    except DocumentError as error:
-        raise DocumentError(f"{name}: {error}") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        # ValueError: a date such as 2026-99-99, a number of thousands of digits, bytes that are
-        # not UTF-8. TypeError: a list as a key.
-        raise DocumentError(f"{name}: not valid YAML: {_one_line(error)}") from None
+
+
+def load_yamls(text: str | bytes, name: str) -> list[Any]:
+    """Plain values of all YAML documents of a text; see `load_yaml`."""
+    with _named(name):
+        return list(yaml.load_all(text, Loader=_NoAliasLoader))
 
 
 def dump_yaml(value: Any) -> str:
@@ -89,6 +90,19 @@ def canonical_json(value: BaseModel | dict[str, Any] | list[Any]) -> bytes:
 def digest(value: BaseModel | dict[str, Any] | list[Any]) -> str:
     """SHA-256 of `canonical_json`, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Errors of YAML as `DocumentError` that begins with the document's name."""
+    try:
+        yield
+    except DocumentError as error:
+        raise DocumentError(f"{name}: {error}") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # ValueError: a date such as 2026-99-99, a number of thousands of digits, bytes that are
+        # not UTF-8. TypeError: a list as a key.
+        raise DocumentError(f"{name}: not valid YAML: {_one_line(error)}") from None
 
 
 def _one_line(error: Exception) -> str:

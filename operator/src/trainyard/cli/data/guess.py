@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from trainyard.api.dataset import DataFormat
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.files import SourceFiles
-from trainyard.datasets.formats.base import is_image
+from trainyard.datasets.formats.base import is_hidden, is_image
+from trainyard.datasets.formats.record_files import SUFFIXES
 from trainyard.stores import ObjectInfo, Store
 
 SPLIT_FILE = "trainyard-split.jsonl"
@@ -49,7 +50,7 @@ def guess_format(store: Store, files: SourceFiles) -> Guess:
             counts["image"] += 1
             in_folders += "/" in entry.name
             continue
-        if entry.name == SPLIT_FILE:
+        if entry.name == SPLIT_FILE or is_hidden(entry.name):
             continue
         kind = PurePosixPath(entry.name).suffix.lower()
         counts[kind] += 1
@@ -61,7 +62,7 @@ def guess_format(store: Store, files: SourceFiles) -> Guess:
         if name in files.listing:
             return Guess(DataFormat.YOLO, f"there is a {name}")
     for kinds, pattern, format_ in (
-        ((".jsonl", ".ndjson", ".parquet"), None, DataFormat.RECORDS),
+        (SUFFIXES, None, DataFormat.RECORDS),
         ((".json",), _COCO, DataFormat.COCO),
         ((".xml",), _VOC, DataFormat.VOC),
         ((".txt",), _YOLO, DataFormat.YOLO),

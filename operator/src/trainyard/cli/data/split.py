@@ -21,12 +21,12 @@ from trainyard.cli.data.guess import SPLIT_FILE
 from trainyard.cli.data.manifests import dataset_manifest
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.formats.base import is_hidden
+from trainyard.datasets.formats.record_files import SUFFIXES
 from trainyard.datasets.found import LoadedImage
 from trainyard.datasets.source import Source
 from trainyard.datasets.union import Union
 from trainyard.stores import Store, join
 
-_RECORDS = (".jsonl", ".parquet")
 # In records that are there already, the tags are those of an entity of their own, which has no
 # label and is older than everything: what the other rows say stays as it is.
 _ENTITY = "trainyard-split"
@@ -138,7 +138,7 @@ def _rows(image: DealtFile, splitting: Splitting) -> Iterator[dict[str, Any]]:
 def _refuse_records(store: Store, uri: str) -> None:
     """Records that are no part of the format would be read together with the split file."""
     for entry in store.list(uri):
-        other = entry.name.endswith(_RECORDS) and not is_hidden(entry.name)
+        other = entry.name.endswith(SUFFIXES) and not is_hidden(entry.name)
         if other and entry.name != SPLIT_FILE:
             raise CommandError(
                 f"{entry.uri} would be read as records by the Datasets of the splits: move it "

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from trainyard.api.dataset import Dataset, Selection
-from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.api.documents import DocumentError, load_yamls
 from trainyard.cli.data.guess import Guess
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.source import source_uri
-
-_DOCUMENT_END = re.compile(r"(?m)^---(?:\s.*)?$")
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,11 @@ def datasets_of(text: str, file: str) -> list[Dataset]:
         If it cannot be used, or has none; the sentence names the field.
     """
     found = []
-    for part in _DOCUMENT_END.split(text):
-        try:
-            document = load_yaml(part, file)
-        except DocumentError as error:
-            raise CommandError(str(error)) from None
+    try:
+        documents = load_yamls(text, file)
+    except DocumentError as error:
+        raise CommandError(str(error)) from None
+    for document in documents:
         if not isinstance(document, dict) or document.get("kind") != "Dataset":
             continue
         try:

@@ -38,6 +38,9 @@ from trainyard.stores import Store, join
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Fields of a filter that are lists, and the option that says one of them.
+_SAID_ONE_BY_ONE = {"classes": "class", "tags": "tag"}
+
 
 def _filter_options(function: F) -> F:
     """Options that are a selection's filter."""
@@ -153,7 +156,8 @@ def _rule(said: dict[str, Any]) -> SelectionFilter:
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        option = str(first["loc"][0]).replace("_", "-")
+        field = str(first["loc"][0])
+        option = _SAID_ONE_BY_ONE.get(field) or field.replace("_", "-")
         raise CommandError(
             f"--{option} cannot be {str(first['input'])[:80]!r}: {first['msg']}"
         ) from None
