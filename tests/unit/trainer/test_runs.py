@@ -17,9 +17,11 @@ from PIL import Image
 from tests.unit.labelled import BUCKET
 from tests.unit.trainer.pods import EPOCHS, Bench, Ended, Operator, sealed
 from trainyard.api.report import ExitCode, ProgressReport, Stage
+from trainyard.api.run import RunFile
 from trainyard.stores import join, verify_manifest
 from trainyard_trainer import model
 from trainyard_trainer.predict import predict
+from trainyard_trainer.runfile import read_sealed
 
 TOKEN = "canary-token-8d1f"
 
@@ -73,8 +75,10 @@ def test_a_run_ends_with_a_verified_manifest_and_says_where(
         "metrics.json",
         "metrics.jsonl",
         "predictions.png",
+        "run.yaml",
         "train.log",
     }
+    assert set(manifest.roles.values()) < {file.name for file in manifest.files}
     assert manifest.epochs_trained == EPOCHS
     assert manifest.primary_metric in manifest.dev.metrics
     assert manifest.dev.samples == 8
@@ -126,6 +130,14 @@ def test_config_yaml_says_what_the_outputs_mean_and_where_the_model_comes_from(
     assert config.lineage.train[0].digest == bench.snapshots[finished.engine, "train"]["digest"]
     assert config.metrics is not None
     assert config.metrics.test is not None
+
+
+def test_the_recipe_as_resolved_is_kept_with_the_run(finished: Finished) -> None:
+    path = finished.files / "run.yaml"
+    run = read_sealed(path, RunFile)
+    assert run.uid == finished.document["uid"]
+    assert run.template.hyperparameters.epochs == EPOCHS
+    assert "AWS" not in path.read_text()
 
 
 def test_the_archive_holds_weights_and_config(finished: Finished) -> None:

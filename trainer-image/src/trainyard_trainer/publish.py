@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from trainyard.api.documents import dump_yaml
 from trainyard.api.manifest import (
     MANIFEST_NAME,
     ArtefactManifest,
@@ -21,7 +22,7 @@ from trainyard.api.manifest import (
     StoredFile,
 )
 from trainyard.api.report import LastWords
-from trainyard.api.run import RunFile
+from trainyard.api.run import RUN_FILE, RunFile
 from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
 from trainyard_trainer.checkpoint import HISTORY
 from trainyard_trainer.engines.base import SplitResult
@@ -40,8 +41,11 @@ ROLES = {
     ArtefactRole.CONFIG: CONFIG,
     ArtefactRole.ARCHIVE: ARCHIVE,
     ArtefactRole.METRICS: METRICS,
+    ArtefactRole.PREDICTIONS: PREDICTIONS,
+    ArtefactRole.RUN: RUN_FILE,
     ArtefactRole.LOG: LOG,
 }
+"""What the files are that a run may leave; the manifest names those that it left."""
 
 # The date of every member, so that the same files give the same archive.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -54,6 +58,11 @@ def write_archive(path: Path, members: Sequence[Path]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for member in members:
             archive.writestr(zipfile.ZipInfo(member.name, _ZIP_DATE), member.read_bytes())
+
+
+def write_run(path: Path, run: RunFile) -> None:
+    """run.yaml as the trainer was given it: the recipe as resolved. It holds no credential."""
+    path.write_text(dump_yaml(run.to_wire()), encoding="utf-8")
 
 
 def write_metrics(
@@ -165,13 +174,14 @@ def finish(
     ArtefactUploadFailed
         If the store does not take it, or another run is there.
     """
+    names = {file.name for file in stored}
     manifest = ArtefactManifest(
         uid=run.uid,
         attempt=run.attempt,
         run_digest=run.digest,
         fingerprint=run.fingerprint,
         files=tuple(stored),
-        roles=ROLES,
+        roles={role: name for role, name in ROLES.items() if name in names},
         primary_metric=primary,
         dev=split_metrics(results["dev"]),
         test=split_metrics(results["test"]) if "test" in results else None,

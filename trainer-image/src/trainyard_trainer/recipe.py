@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard.api.report import EpochReport, LastWords, Stage
-from trainyard.api.run import RunFile
+from trainyard.api.run import RUN_FILE, RunFile
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.stores import Store
 from trainyard_trainer import checkpoint, model, picture, publish
@@ -247,9 +247,12 @@ class Recipe:
         publish.write_metrics(
             metrics, self._settings.primary_metric, trained.best_epoch, trained.epochs, results
         )
+        made_of = self._out / RUN_FILE
+        publish.write_run(made_of, self.run)
         pictured = self._draw(prepared, model.load(weights, described))
         _log.info("export: %s of %.1f MB", weights.name, weights.stat().st_size / 1e6)
-        return [weights, described, archive, metrics, self._out / publish.EPOCHS, pictured]
+        epochs = self._out / publish.EPOCHS
+        return [weights, described, archive, metrics, epochs, pictured, made_of]
 
     def publish(
         self, files: list[Path], trained: Trained, results: dict[str, SplitResult]
