@@ -71,6 +71,7 @@ class Classifier(ClassFolders, YoloEngine):
     suffix = "-cls"
     metrics = {"top-1": "metrics/accuracy_top1", "top-5": "metrics/accuracy_top5"}
     default_metric = "top-1"
+    outputs = {"probabilities": "[image, class]: probabilities, which add up to 1"}
 
     def _trainer(self) -> type[Any]:
         return _ClassifierTraining
@@ -108,24 +109,25 @@ class Classifier(ClassFolders, YoloEngine):
         validator(model=copy.deepcopy(model))
         return summary(validator.answers(), settings.classes, threshold)
 
-    def predict(
+    def inputs(
+        self, image: Image.Image, config: ModelConfig, entities: Sequence[Box] = ()
+    ) -> torch.Tensor:
+        """The centre of the image, or of the square around each entity."""
+        picture, rule = image.convert("RGB"), config.input.crop
+        seen = [cut(picture, box, rule) for box in entities] if entities and rule else [picture]
+        ready = classify_transforms(size=config.input.size)
+        return torch.stack([ready(one) for one in seen])
+
+    def answers(
         self,
-        model: torch.nn.Module,
-        image: Image.Image,
+        given: Sequence[torch.Tensor],
+        image: Image.Image,  # noqa: ARG002 -- nothing in the answers depends on its size
         config: ModelConfig,
         entities: Sequence[Box] = (),
     ) -> list[Prediction]:
         """The most probable class of the image, or of each entity."""
-        picture = image.convert("RGB")
-        rule, boxed = config.input.crop, bool(entities) and config.input.crop is not None
-        seen = [cut(picture, box, rule) for box in entities] if boxed and rule else [picture]
-        ready = classify_transforms(size=config.input.size)
-        tensor = torch.stack([ready(one) for one in seen])
-        with torch.inference_mode():
-            answer = model(tensor.to(next(model.parameters()).device))
-        probabilities = answer[0] if isinstance(answer, (list, tuple)) else answer
-        best = [(int(row.argmax()), float(row.max())) for row in probabilities]
-        if not boxed:
+        best = [(int(row.argmax()), float(row.max())) for row in given[0]]
+        if not entities or config.input.crop is None:
             return [Prediction(config.classes[index], value) for index, value in best]
         return [
             Prediction(config.classes[index], value, tuple(box), "box")

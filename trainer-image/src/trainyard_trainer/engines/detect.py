@@ -53,6 +53,11 @@ class Detector(YoloEngine):
         "recall": "metrics/recall(B)",
     }
     default_metric = "mAP50-95"
+    outputs = {
+        "boxes": "[image, 4 + class, box]: centre x, centre y, width and height in pixels of the "
+        "input, then the confidence (0..1) of each class; boxes overlap: of those of one class "
+        "the most confident one stays"
+    }
     _validator: ClassVar[type[Any]] = BoxValidator
 
     def examples_of(
@@ -128,27 +133,32 @@ class Detector(YoloEngine):
         """What `trainyard_trainer.engines.score_boxes.summary` is to judge."""
         return {"box": metrics.box}
 
-    def predict(
+    def inputs(
         self,
-        model: torch.nn.Module,
+        image: Image.Image,
+        config: ModelConfig,
+        entities: Sequence[Box] = (),  # noqa: ARG002 -- finds them itself
+    ) -> torch.Tensor:
+        """The whole image, padded to a square."""
+        size = config.input.size
+        boxed = LetterBox(new_shape=(size, size), auto=False, padding_value=_PAD)(
+            image=np.asarray(image.convert("RGB"))
+        )
+        return torch.from_numpy(np.ascontiguousarray(boxed)).permute(2, 0, 1)[None].float() / 255
+
+    def answers(
+        self,
+        given: Sequence[torch.Tensor],
         image: Image.Image,
         config: ModelConfig,
         entities: Sequence[Box] = (),  # noqa: ARG002 -- finds them itself
     ) -> list[Prediction]:
         """Boxes above the thresholds of the configuration, the most confident first."""
-        pixels = np.asarray(image.convert("RGB"))
-        size = config.input.size
-        boxed = LetterBox(new_shape=(size, size), auto=False, padding_value=_PAD)(image=pixels)
-        tensor = torch.from_numpy(np.ascontiguousarray(boxed)).permute(2, 0, 1)[None].float() / 255
-        if hasattr(model, "end2end"):
-            # As in training and evaluation.
-            model.end2end = False
-        with torch.inference_mode():
-            answer = model(tensor.to(next(model.parameters()).device))
         found = non_max_suppression(
-            answer, config.thresholds.confidence, config.thresholds.iou, nc=len(config.classes)
-        )[0].cpu()
-        height, width = pixels.shape[:2]
+            given[0], config.thresholds.confidence, config.thresholds.iou, nc=len(config.classes)
+        )[0]
+        width, height = image.size
+        size = config.input.size
         found[:, :4] = scale_boxes((size, size), found[:, :4], (height, width))
         sides = (width, height, width, height)
         return [

@@ -37,6 +37,8 @@ class TrainingEngine(abc.ABC):
     """Chooses the best epoch where the template names none."""
     checkpoint_files: ClassVar[tuple[str, ...]]
     """What the engine needs of its own to go on."""
+    outputs: ClassVar[Mapping[str, str]]
+    """The tensors that `asked` gives, in their order: name -> what it holds, axis by axis."""
 
     @abc.abstractmethod
     def examples_of(
@@ -118,7 +120,6 @@ class TrainingEngine(abc.ABC):
         choose it by, and the one with the best F1 is taken.
         """
 
-    @abc.abstractmethod
     def predict(
         self,
         model: torch.nn.Module,
@@ -131,6 +132,39 @@ class TrainingEngine(abc.ABC):
         `entities` are what a Box element is asked about, one answer each in their order; without
         any, the image is the one entity. Other models are asked about the image alone.
         """
+        import torch
+
+        images = self.inputs(image, config, entities)
+        with torch.inference_mode():
+            given = self.asked(model)(images.to(next(model.parameters()).device))
+        return self.answers([one.cpu() for one in given], image, config, entities)
+
+    @abc.abstractmethod
+    def inputs(
+        self, image: Image.Image, config: ModelConfig, entities: Sequence[Box] = ()
+    ) -> torch.Tensor:
+        """What the model is asked, as `input_rule` says: float32 [N, 3, size, size].
+
+        N is 1, or for Box elements the number of entities, if there are any.
+        """
+
+    @abc.abstractmethod
+    def asked(self, model: torch.nn.Module) -> torch.nn.Module:
+        """What is run on the `inputs`, here and in every exported form of the model.
+
+        It gives a tuple of tensors, those that `outputs` names, each with the N of the inputs as
+        its first side.
+        """
+
+    @abc.abstractmethod
+    def answers(
+        self,
+        given: Sequence[torch.Tensor],
+        image: Image.Image,
+        config: ModelConfig,
+        entities: Sequence[Box] = (),
+    ) -> list[Prediction]:
+        """What the tensors of `asked`, on the CPU, say about the image or the entities."""
 
     @abc.abstractmethod
     def input_rule(self, size: int) -> InputRule:

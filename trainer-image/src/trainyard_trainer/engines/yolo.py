@@ -104,9 +104,31 @@ class YoloEngine(TrainingEngine):
         """The model with these weights, ready to be asked (float32, evaluation mode)."""
         quieten_library()
         model = self._build(copy.deepcopy(architecture), classes)
+        if hasattr(model, "end2end"):
+            # The head that is trained and evaluated, whose boxes overlap; not a second one beside
+            # it that says each box once.
+            model.end2end = False
         model.load_state_dict(state, strict=True)
         model.names = {index: class_name(index) for index in range(classes)}
         return model.float().eval()
+
+    def asked(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model without what it gives for its loss."""
+        return _Answering(model)
+
+
+class _Answering(torch.nn.Module):  # type: ignore[misc]
+    """A model of the library, in evaluation mode: its answer as a tuple of tensors."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        answer = self.model(images)
+        # (answer, what the loss needs); the answer of a segmenter is a pair itself.
+        first = answer[0] if isinstance(answer, (list, tuple)) else answer
+        return tuple(first) if isinstance(first, (list, tuple)) else (first,)
 
 
 def _trained(best: Path, reports: training.Reports) -> Trained:
