@@ -46,6 +46,15 @@ def test_what_is_printed_can_be_applied_and_makes_a_snapshot_of_the_folder(
     ]
 
 
+def test_what_is_no_file_is_not_waited_for(
+    says: Run, store: Store, prefix: str, reach: dict[str, str], tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "pets", pets())
+    os.mkfifo(tmp_path / "pets" / "cat" / "pipe")
+    says("datasets", "upload", str(tmp_path / "pets"), f"s3://{BUCKET}/{prefix}", **reach)
+    assert there(store, prefix) == pets()
+
+
 def test_what_is_there_with_the_same_content_is_not_sent_again_and_what_differs_is(
     says: Run, store: Store, prefix: str, reach: dict[str, str], tmp_path: Path
 ) -> None:

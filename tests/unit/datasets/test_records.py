@@ -27,10 +27,12 @@ def lines(*rows: Cells) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def parquet(*rows: Cells) -> bytes:
+def parquet(*rows: Cells, **types: pa.DataType) -> bytes:
     buffer = io.BytesIO()
     columns = dict.fromkeys(column for row in rows for column in row)
-    cells = {column: [row.get(column) for row in rows] for column in columns}
+    cells = {
+        column: pa.array([row.get(column) for row in rows], types.get(column)) for column in columns
+    }
     pq.write_table(pa.table(cells), buffer)
     return buffer.getvalue()
 
@@ -226,7 +228,13 @@ def test_a_time_may_be_written_in_several_ways(tmp_path: Path, time: object) -> 
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.timestamp("ns"), pa.timestamp("ms", "UTC"), pa.timestamp("us", "Asia/Tokyo")]
+    "kind",
+    [
+        pa.timestamp("ns"),
+        pa.timestamp("ms", "UTC"),
+        pa.timestamp("us", "Asia/Tokyo"),
+        pa.timestamp("us", "Nobody/KnowsIt"),
+    ],
 )
 def test_times_of_parquet_are_read(tmp_path: Path, kind: pa.DataType) -> None:
     time = datetime(2026, 5, 2, tzinfo=UTC)
@@ -365,8 +373,12 @@ def test_a_row_of_parquet_is_named_by_its_number(tmp_path: Path) -> None:
         (parquet(BOX).replace(b"a.jpg", b"\xff.jpg"), "not a Parquet file that can be read"),
         (parquet({"file": "a.jpg"}), "it has no column 'image'"),
         (parquet({"image": b"a.jpg"}), "row 1: the image's name"),
+        (
+            parquet({"image": "a.jpg", "submittedAt": 1 << 62}, submittedAt=pa.timestamp("us")),
+            "a row after",
+        ),
     ],
-    ids=["empty", "other", "cut off", "not UTF-8", "no column", "bytes"],
+    ids=["empty", "other", "cut off", "not UTF-8", "no column", "bytes", "a time out of range"],
 )
 def test_a_parquet_file_that_cannot_be_used_is_named(
     tmp_path: Path, data: bytes, said: str

@@ -353,9 +353,12 @@ def test_a_linked_folder_and_what_is_no_file_are_left_out(store: Store, tmp_path
     assert [entry.name for entry in store.list(f"file://{inside}")] == ["a"]
 
 
-def test_a_file_name_that_is_no_text_is_named(store: Store, tmp_path: Path) -> None:
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")).write_text("x")
-    with pytest.raises(InvalidUri, match=r"name is not in UTF-8: 'caf\\udce9.png'"):
+@pytest.mark.parametrize("inner", ["", "/a.png"])
+def test_a_name_that_is_no_text_is_named(store: Store, tmp_path: Path, inner: str) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9") + inner)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("x")
+    with pytest.raises(InvalidUri, match=r"name is not in UTF-8: 'caf\\udce9/?'"):
         list(store.list(f"file://{tmp_path}"))
 
 

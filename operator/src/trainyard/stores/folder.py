@@ -145,13 +145,13 @@ def _files_below(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
             return
         raise _explained(error, f"file://{folder}") from None
     for name, path in entries:
+        if not _is_utf8(name):
+            raise InvalidUri(f"{folder} has a file whose name is not in UTF-8: {name!r}: rename it")
         if name.endswith("/"):
             yield from _files_below(Path(path), prefix + name)
             continue
         with _translated(f"file://{path}"):
             state = Path(path).stat(follow_symlinks=False)
-        if not _is_utf8(name):
-            raise InvalidUri(f"{folder} has a file whose name is not in UTF-8: {name!r}: rename it")
         if stat.S_ISREG(state.st_mode):
             yield ObjectInfo(f"file://{path}", prefix + name, state.st_size, _version(state))
 

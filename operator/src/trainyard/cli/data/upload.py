@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from trainyard.datasets.formats.base import is_hidden
 from trainyard.datasets.in_order import in_order
 from trainyard.datasets.listing import Listing
 from trainyard.stores import Store, join
+from trainyard.stores.folder import FolderStore
 from trainyard.stores.s3_upload import etag_of
 
 EXAMPLES = 3
@@ -51,14 +51,16 @@ class Uploaded:
 
 
 def local_files(folder: Path) -> Iterator[LocalFile]:
-    """Files below a folder in the order of their names; no hidden ones and no symbolic links."""
-    for above, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            path = Path(above) / file
-            name = path.relative_to(folder).as_posix()
-            if not is_hidden(name) and not path.is_symlink():
-                yield LocalFile(path, name, path.stat().st_size)
+    """Files below a folder in the order of their names; no hidden ones and no symbolic links.
+
+    Raises
+    ------
+    StoreError
+        If a folder may not be read, or a name is not in UTF-8.
+    """
+    for entry in FolderStore().list(f"file://{folder}"):
+        if not is_hidden(entry.name):
+            yield LocalFile(folder / entry.name, entry.name, entry.size)
 
 
 def upload_folder(store: Store, folder: Path, uri: str, advance: Callable[[int], None]) -> Uploaded:

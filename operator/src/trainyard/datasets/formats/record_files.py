@@ -98,6 +98,7 @@ def _refuse(constant: str) -> NoReturn:
 def _parquet(
     path: Path, name: str, wanted: frozenset[str]
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    number = 0
     try:
         with open_parquet(path) as file:
             if "image" not in file.schema_arrow.names:
@@ -110,21 +111,28 @@ def _parquet(
                         f"{name}: its row group {index} unpacks to {size} bytes: write row groups "
                         f"of less than {_LARGEST_ROW_GROUP}"
                     )
-            number = 0
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
                 for row in _plain(batch).to_pylist():
                     number += 1
                     yield number, row
+    except OverflowError as error:
+        # Of a time that is no date of Python, before the year 1 or after 9999.
+        raise BadData(f"{name}: a row after {number} has a time out of range: {error}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         said = " ".join(str(error).split())[:160]
         raise BadData(f"{name}: not a Parquet file that can be read: {said}") from None
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """With times in microseconds, which are those of Python."""
+    """With times in microseconds, which are those of Python.
+
+    A zone says how a time is shown and not when it was: none of them need be known here.
+    """
     arrays = [
         # Nanoseconds are cut off.
-        column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+        column.cast(
+            pa.timestamp("us", "UTC" if getattr(column.type, "tz", None) else None), safe=False
+        )
         if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
         else column
         for column in batch.columns
