@@ -209,6 +209,27 @@ class TestPodOfAFinishedJob:
         assert "its pod's last words are gone" in facts.snapshot.message
 
 
+def test_pods_of_a_snapshot_that_their_kubelets_ended_are_counted(world: World) -> None:
+    world.cache.put(DATASET, {**dataset("train").to_wire(), "status": {"phase": "Snapshotting"}})
+    world.job(owner=DATASET_UID, name="tds-999999998888")
+    for number, phase, reason in (
+        (1, "Failed", "TerminationByKubelet"),
+        (2, "Failed", "TerminationByKubelet"),
+        (3, "Failed", "EvictionByEvictionAPI"),
+        (4, "Running", "TerminationByKubelet"),
+        (5, "Failed", None),
+    ):
+        raw = world.pod(phase)
+        raw["metadata"] |= {"name": f"pod-{number}", "uid": f"pod-{number}"}
+        if reason is not None:
+            named = {"type": "DisruptionTarget", "status": "True", "reason": reason}
+            raw["status"]["conditions"] = [named]
+        world.cache.put(POD, raw)
+    facts = world.gatherer.dataset("demo/train")
+    assert facts is not None
+    assert facts.pressed == 2
+
+
 def test_snapshot_outside_of_its_namespaces_folder_is_a_mismatch(world: World) -> None:
     words = LastWords(reason="Succeeded", location="s3://trainyard/datasets/team/a")
     world.cache.put(DATASET, {**dataset("train").to_wire(), "status": {"phase": "Snapshotting"}})

@@ -231,8 +231,7 @@ def test_a_bad_label_line_fails_with_file_line_and_source(store: Store, prefix: 
     with pytest.raises(BadData) as caught:
         snapshot(store, prefix, selection(prefix, "yolo", classNames=["cat"]))
     assert str(caught.value) == (
-        "labels/1.txt:2: class 7, but there are only 1 class names (0 to 0) "
-        f"(in s3://{BUCKET}/{prefix})"
+        f"labels/1.txt:2: class 7, but there is 1 class only (0) (in s3://{BUCKET}/{prefix})"
     )
 
 
@@ -240,6 +239,17 @@ def test_a_source_without_images_says_where_it_looked(store: Store, prefix: str)
     put(store, prefix, {"readme.md": "x"})
     with pytest.raises(BadData, match=f"no images found under s3://{BUCKET}/{prefix}"):
         snapshot(store, prefix, selection(prefix))
+
+
+@pytest.mark.parametrize("kind", ["yolo", "coco", "voc", "folders", "records"])
+def test_a_source_without_any_file_says_so_whatever_the_format(
+    store: Store, prefix: str, kind: str
+) -> None:
+    with pytest.raises(BadData) as caught:
+        snapshot(store, prefix, selection(prefix, kind))
+    assert str(caught.value) == (
+        f"there are no files under s3://{BUCKET}/{prefix}: check bucket and prefix"
+    )
 
 
 def test_a_missing_bucket_is_named(store: Store, prefix: str) -> None:

@@ -51,7 +51,9 @@ def test_a_label_that_cannot_be_used_is_named_by_its_claim(local: Store, tmp_pat
 
 def test_a_path_without_images_is_named_by_its_claim(local: Store, tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
-    assert "no images found under pictures:absent " in refused(local, tmp_path, path="absent")
+    assert refused(local, tmp_path, path="absent") == (
+        "there are no files under pictures:absent: check the path"
+    )
 
 
 def test_links_out_of_a_volume_are_not_followed(local: Store, tmp_path: Path) -> None:

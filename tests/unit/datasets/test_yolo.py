@@ -50,7 +50,7 @@ def test_a_box_slightly_over_the_edge_is_cut_at_the_edge() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("2 0.5 0.5 0.2 0.2", "class 2, but there are only 2 class names (0 to 1)"),
+        ("2 0.5 0.5 0.2 0.2", "class 2, but there are 2 classes only (0 to 1)"),
         ("-1 0.5 0.5 0.2 0.2", "the class '-1' is not a whole number from 0"),
         ("0.5 0.5 0.5 0.2 0.2", "the class '0.5' is not a whole number from 0"),
         ("cat 0.5 0.5 0.2 0.2", "'cat' is not a number"),

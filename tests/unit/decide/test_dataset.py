@@ -20,7 +20,7 @@ from tests.unit.builders import (
 )
 from tests.unit.builders import POD as TRAINING_POD
 from trainyard.api.dataset import DatasetPhase
-from trainyard.decide.actions import CreateSnapshotJob, Decision, Happening
+from trainyard.decide.actions import CreateSnapshotJob, Decision, Happening, SuspendJob
 from trainyard.decide.dataset import POLL, decide_dataset, snapshot_root
 from trainyard.decide.facts import DatasetFacts, Mismatch, Unavailable
 
@@ -346,6 +346,32 @@ def test_progress_of_the_snapshot_is_shown_and_kept_without_a_report() -> None:
     assert (first.progress.percent, first.progress.message) == (30, "read 300 of 1000")
     kept = known(job=JOB, dataset=dataset().model_copy(update={"status": first}))
     assert decide_dataset(kept, after(5)).status.progress == first.progress
+
+
+def test_a_failed_dataset_makes_no_progress() -> None:
+    told = report(kind="snapshot", stage="read", percent=30, message="read 300 of 1000")
+    first = decide_dataset(known(job=JOB, report=told), NOW).status
+    broken = known(job=BROKEN, dataset=dataset().model_copy(update={"status": first}))
+    assert decide_dataset(broken, after(5)).status.progress is None
+
+
+def test_a_pod_that_its_kubelet_ends_each_time_is_given_up_after_five_attempts() -> None:
+    ended = replace(POD, phase="Failed", node="gpu-1", disruption="TerminationByKubelet")
+    running = recorded(known(job=JOB, pod=replace(POD, phase="Running"), pressed=4))
+    assert ready(decide_dataset(running, NOW))[2] == "the snapshot is being made, attempt 5"
+    facts = recorded(known(job=JOB, pod=ended, pressed=5))
+    decision = decide_dataset(facts, NOW)
+    assert decision.status.phase is DatasetPhase.FAILED
+    assert ready(decision) == (
+        "False",
+        "NodePressure",
+        "kubelets ended the snapshot's pod 5 times, for want of memory or disk of their nodes: "
+        "free some there (kubectl describe node says which), then make a new Dataset",
+    )
+    assert decision.actions == (SuspendJob(JOB),)
+    # A pass that was cut off before the status was written.
+    again = decide_dataset(replace(facts, job=replace(JOB, suspended=True)), NOW)
+    assert (again.status, again.actions) == (decision.status, ())
 
 
 def test_nothing_is_done_for_a_dataset_that_is_being_deleted() -> None:

@@ -183,6 +183,7 @@ class Gatherer:
             job=job,
             pod=pod,
             mount_failure="" if pod is None else self._workloads.mount_failure(pod),
+            pressed=0 if job is None else self._workloads.pressed(job),
             report=self._report(meta.uid, 1),
             snapshot=self._snapshot(meta.namespace, job, pod),
         )

@@ -11,6 +11,7 @@ from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.resources import CORE_EVENT, JOB, POD
 from trainyard.decide.facts import JobFacts, PodFacts
+from trainyard.decide.outcome import BY_KUBELET
 
 LABEL_CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 """Set by the Job controller on the pods that it makes."""
@@ -60,6 +61,11 @@ class Workloads:
             return pod
         selector = f"{LABEL_CONTROLLER_UID}={job.uid}"
         return _newest(self._api.list(POD, job.namespace, label_selector=selector).items)
+
+    def pressed(self, job: JobFacts) -> int:
+        """Number of a Job's pods that their kubelets ended by themselves."""
+        pods = (parse.pod(raw) for raw in self._cache.all(POD) if parse.owner_uid(raw) == job.uid)
+        return sum(pod.phase == "Failed" and pod.disruption == BY_KUBELET for pod in pods)
 
     def pod_of_attempt(
         self, process: TrainingProcess, number: int, job: JobFacts | None

@@ -13,7 +13,7 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.filters import ImageFilter
 from trainyard.datasets.formats import open_format
-from trainyard.datasets.formats.base import check_size, nothing_found
+from trainyard.datasets.formats.base import check_size, no_files, nothing_found
 from trainyard.datasets.found import LeftOut, LoadedImage, Match
 from trainyard.datasets.groups import Grouping
 from trainyard.datasets.images import MAX_BYTES, RefusedImage, inspect
@@ -42,8 +42,8 @@ class Source:
     Raises
     ------
     BadData
-        If there is no image, the class names cannot be told, or the filter or `group_by` asks for
-        what the format does not have.
+        If there is no file or no image, the class names cannot be told, or the filter or `group_by`
+        asks for what the format does not have.
     """
 
     def __init__(
@@ -61,6 +61,9 @@ class Source:
         self._filter = ImageFilter(selection)
         self._grouping = Grouping(selection, group_by)
         self._files = SourceFiles(store, self.uri)
+        if not len(self._files.listing):
+            self._files.close()
+            raise BadData(no_files(self.uri))
         try:
             self._format = open_format(selection, self._files, group_by=self._grouping.column)
         except BadData as error:

@@ -18,7 +18,7 @@ from trainyard.api.grouping import InvalidGroupBy, parse_group_by
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import ProgressTarget, SnapshotRunFile
 from trainyard.decide import display, outcome
-from trainyard.decide.actions import Action, CreateSnapshotJob, Decision, Happening
+from trainyard.decide.actions import Action, CreateSnapshotJob, Decision, Happening, SuspendJob
 from trainyard.decide.conditions import with_condition
 from trainyard.decide.draft import POLL
 from trainyard.decide.facts import DatasetFacts, JobFacts, Mismatch, PodFacts, VerifiedSnapshot
@@ -26,6 +26,10 @@ from trainyard.decide.validation import missing_secret
 
 _SILENCE = timedelta(seconds=60)
 """How long a kubelet may take to say that a deleted pod is gone."""
+
+_PRESSED_LIMIT = 5
+"""How often a kubelet may end the pod: the Job counts what is evicted as nobody's fault, and would
+try for good on a node whose disk is too small."""
 
 
 def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
@@ -67,6 +71,18 @@ def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus
     if job.failed:
         ended = _ended(job, facts.pod)
         return _say(facts, now, DatasetPhase.FAILED, ended.reason, ended.message)
+    if facts.pressed >= _PRESSED_LIMIT:
+        return _say(
+            facts,
+            now,
+            DatasetPhase.FAILED,
+            Reason.NODE_PRESSURE,
+            f"kubelets ended the snapshot's pod {facts.pressed} times, for want of memory or disk "
+            "of their nodes: free some there (kubectl describe node says which), then make a new "
+            "Dataset",
+            # Its pods stay, for their events and logs; and a pass that is cut off decides the same.
+            actions=() if job.suspended else (SuspendJob(job),),
+        )
     return _follow(facts, job, now)
 
 
@@ -139,7 +155,8 @@ def _follow(facts: DatasetFacts, job: JobFacts, now: datetime) -> Decision[Datas
 
 def _standing(facts: DatasetFacts, job: JobFacts, now: datetime) -> tuple[Reason, str, bool]:
     """What the Job is about, and whether time alone may change that."""
-    attempt = f", attempt {job.failed_pods + 1}" if job.failed_pods else ""
+    before = job.failed_pods + facts.pressed
+    attempt = f", attempt {before + 1}" if before else ""
     going_on = (Reason.SNAPSHOTTING, f"the snapshot is being made{attempt}", False)
     pod = facts.pod
     if pod is None:
@@ -239,6 +256,8 @@ def _say(
 ) -> Decision[DatasetStatus]:
     old = facts.dataset.status
     generation = facts.dataset.metadata.generation
+    # Nothing goes on any more.
+    ended = {"progress": None} if phase is DatasetPhase.FAILED else {}
     conditions = with_condition(
         old.conditions,
         ConditionType.READY,
@@ -253,6 +272,7 @@ def _say(
             "phase": phase,
             "conditions": conditions,
             "observed_generation": generation,
+            **ended,
             **(changes or {}),
         }
     )

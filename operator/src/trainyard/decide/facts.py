@@ -285,6 +285,8 @@ class DatasetFacts:
     pod: PodFacts | None = None
     mount_failure: str = ""
     """Why a volume of the bound pod cannot be mounted, if that is its kubelet's last word."""
+    pressed: int = 0
+    """Pods of the Job that their kubelets ended, for want of memory or disk; kept by the Job."""
     report: ReceivedReport | None = None
     snapshot: VerifiedSnapshot | Mismatch | Unavailable | None = None
 

@@ -61,7 +61,7 @@ def wanted_of(dataset: Dataset) -> Wanted:
 
 
 def datasets_of(text: str, file: str) -> list[Dataset]:
-    """The Datasets of a file of manifests; other kinds are passed over.
+    """The Datasets of a file of manifests, Lists too; other kinds are passed over.
 
     Raises
     ------
@@ -74,16 +74,30 @@ def datasets_of(text: str, file: str) -> list[Dataset]:
     except DocumentError as error:
         raise CommandError(str(error)) from None
     for document in documents:
-        if not isinstance(document, dict) or document.get("kind") != "Dataset":
-            continue
-        try:
-            found.append(Dataset.model_validate(document))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise CommandError(
-                f"{file}: {where}: {first['msg']} (given: {str(first['input'])[:80]!r})"
-            ) from None
+        found += [_dataset(item, file) for item in _objects(document) if _is_dataset(item)]
     if not found:
         raise CommandError(f"{file} has no Dataset")
     return found
+
+
+def _objects(document: object) -> list[object]:
+    """The objects of a document: itself, or the items of a List, as `kubectl get` prints them."""
+    if isinstance(document, dict) and document.get("kind") in ("List", "DatasetList"):
+        items = document.get("items")
+        return items if isinstance(items, list) else []
+    return [document]
+
+
+def _is_dataset(item: object) -> bool:
+    return isinstance(item, dict) and item.get("kind") == "Dataset"
+
+
+def _dataset(item: object, file: str) -> Dataset:
+    try:
+        return Dataset.model_validate(item)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CommandError(
+            f"{file}: {where}: {first['msg']} (given: {str(first['input'])[:80]!r})"
+        ) from None

@@ -144,8 +144,18 @@ def nothing_found(uri: str, listing: Listing, form: Format, name: str) -> str:
     )
     return (
         f"no images found under {uri} (files there: {len(listing)}"
-        f"{f', left out: {reasons}' if reasons else ''}): check bucket, prefix and format {name!r}"
+        f"{f', left out: {reasons}' if reasons else ''}): check {_place(uri)}, and "
+        f"whether the format is {name!r}"
     )
+
+
+def no_files(uri: str) -> str:
+    """The sentence for a source without a single file, whatever the format."""
+    return f"there are no files under {uri}: check {_place(uri)}"
+
+
+def _place(uri: str) -> str:
+    return "bucket and prefix" if uri.startswith("s3://") else "the path"
 
 
 def _is_archive(name: str) -> bool:

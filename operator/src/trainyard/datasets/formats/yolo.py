@@ -201,8 +201,7 @@ def _class_index(field: str, where: str, names: Sequence[str]) -> int:
     if number != int(number) or number < 0:
         raise BadData(f"{where}: the class {field!r} is not a whole number from 0")
     if number >= len(names):
-        raise BadData(
-            f"{where}: class {int(number)}, but there are only {len(names)} class names "
-            f"(0 to {len(names) - 1})"
-        )
+        are = f"are {len(names)} classes" if len(names) > 1 else "is 1 class"
+        known = f"0 to {len(names) - 1}" if len(names) > 1 else "0"
+        raise BadData(f"{where}: class {int(number)}, but there {are} only ({known})")
     return int(number)
