@@ -204,6 +204,15 @@ def test_too_many_broken_images_fail_the_snapshot(store: Store, prefix: str) -> 
     assert "NotAnImage 1 (a/y.png)" in str(caught.value)
 
 
+def test_copies_are_files_of_which_some_may_be_broken(store: Store, prefix: str) -> None:
+    files = {f"a/{n}.png": image_bytes(n % 3) for n in range(38)} | {"a/x.png": b""}
+    put(store, prefix, files | {"a/y.png": b"?"})
+    assert snapshot(store, prefix, selection(prefix)).samples == 3
+    put(store, prefix, {"a/z.png": b""})
+    with pytest.raises(BadData, match="3 of 41 files cannot be used, more than 5%"):
+        snapshot(store, prefix, selection(prefix))
+
+
 def test_yolo_boxes_and_polygons_are_read(store: Store, prefix: str, tmp_path: Path) -> None:
     files: dict[str, bytes | str] = {
         "data.yaml": "names: [cat, dog]",

@@ -132,13 +132,13 @@ def _clear(parts: Parts) -> None:
         parts.remove()
 
 
-def check_refused(samples: int, refused: Refusals, listed: Refusals | None = None) -> None:
+def check_refused(taken: int, refused: Refusals, listed: Refusals) -> None:
     """Refuse a source of which too much cannot be used, or nothing is left.
 
     Parameters
     ----------
-    samples
-        Number of images that are taken.
+    taken
+        Number of image files that are taken: `Union.taken`.
     refused
         All that is not.
     listed
@@ -151,18 +151,17 @@ def check_refused(samples: int, refused: Refusals, listed: Refusals | None = Non
         With the counts by reason.
     """
     bad = [entry for entry in refused.counts() if entry.reason not in HARMLESS]
-    count, early = _bad(refused), 0 if listed is None else _bad(listed)
+    count, early = _bad(refused), _bad(listed)
     others = sum(entry.count for entry in refused.counts() if entry.reason == "Filtered")
     if (
-        samples
-        and count - early <= REFUSED_LIMIT * (samples + count - early)
-        and count <= REFUSED_LIMIT * (samples + count + others)
+        taken
+        and count - early <= REFUSED_LIMIT * (taken + count - early)
+        and count <= REFUSED_LIMIT * (taken + count + others)
     ):
         return
     reasons = "; ".join(f"{x.reason} {x.count} ({', '.join(x.examples[:2])})" for x in bad)
     raise BadData(
-        f"{count} of {samples + count} files cannot be used, more than {REFUSED_LIMIT:.0%}: "
-        f"{reasons}"
+        f"{count} of {taken + count} files cannot be used, more than {REFUSED_LIMIT:.0%}: {reasons}"
     )
 
 
@@ -198,7 +197,7 @@ def _publish(
     with tempfile.TemporaryDirectory(prefix="trainyard-samples-") as local:
         path = Path(local) / SAMPLES_NAME
         write_samples(tally.over(union.samples(refused)), path)
-        check_refused(tally.samples, refused, listed)
+        check_refused(union.taken, refused, listed)
         check_classes(len(tally.classes))
         folder = join(output, tally.digest)
         place = join(folder, SNAPSHOT_NAME)

@@ -70,9 +70,15 @@ class Union:
     Copies whose labels agree, or are about different attributes, are united. Copies that disagree
     about the labels of one attribute are all left out as `ConflictingLabels`; copies of different
     groups as `ConflictingGroups`.
+
+    Attributes
+    ----------
+    taken
+        Number of files that the samples are of, copies included; known once `samples` was read.
     """
 
     def __init__(self) -> None:
+        self.taken = self._added = 0
         self._scratch = Scratch()
         self._database = self._scratch.database
         self._database.execute(
@@ -90,6 +96,7 @@ class Union:
 
     def add(self, image: SeenImage) -> None:
         """Take an image; one without a place must have been added with one before."""
+        self._added += 1
         if image.place is None:
             self._unite(image)
             return
@@ -112,6 +119,7 @@ class Union:
 
     def samples(self, refused: Refusals) -> Iterator[Sample]:
         """The samples sorted by digest; the images whose copies disagree are counted instead."""
+        self.taken = self._added
         # Rows are read while conflicts are looked up: each needs a cursor of its own.
         cursor = self._database.execute(
             "SELECT digest, name, width, height, look, grp, shard, offset, size, labels, conflict"
@@ -124,6 +132,7 @@ class Union:
                     reason = "ConflictingLabels" if labels_differ else "ConflictingGroups"
                     for copy in (name, *self._copies(digest)):
                         refused.add(reason, copy)
+                        self.taken -= 1
                     continue
                 found = labels_from_json(labels).values()
                 yield Sample(

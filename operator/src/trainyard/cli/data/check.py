@@ -26,17 +26,15 @@ class Read:
 
     Attributes
     ----------
-    images
-        Number of images that can be used, copies included.
-    refused
-        What was left out, by reason.
+    listed, refused
+        What was left out, by reason: when the source was listed, and in all.
     bad
         The first sentences about what fails a snapshot: `file:line: what`.
     bad_count
         Number of all of them.
     """
 
-    images: int
+    listed: Refusals
     refused: Refusals
     bad: tuple[str, ...]
     bad_count: int
@@ -54,6 +52,8 @@ class Findings:
         Of the samples that a snapshot would have.
     refused
         Files that are left out.
+    copies
+        Number of images that are the same as another one, and say the same.
     problem
         Why there would be no snapshot, in a sentence; None if there would.
     """
@@ -61,13 +61,8 @@ class Findings:
     read: Read
     statistics: Statistics
     refused: tuple[RefusedCount, ...]
+    copies: int
     problem: str | None
-
-    @property
-    def copies(self) -> int:
-        """Number of images that are the same as another one, and say the same."""
-        at_odds = sum(x.count for x in self.refused if x.reason.startswith("Conflicting"))
-        return self.read.images - self.statistics.samples - at_odds
 
 
 def read_source(
@@ -91,11 +86,10 @@ def read_source(
     refused = Refusals()
     refused.add_all(source.refused)
     bad: list[str] = []
-    images = bad_count = 0
+    bad_count = 0
     for image in source.images():
         match image:
             case LoadedImage():
-                images += 1
                 each(image)
                 known = image.digest in union
                 place = None if known else Place(0, 0, len(image.data))
@@ -108,7 +102,7 @@ def read_source(
                     # Where it lies stands above the list.
                     bad.append(error.removesuffix(f" (in {source.uri})"))
         advance(1)
-    return Read(images, refused, tuple(bad), bad_count)
+    return Read(source.refused, refused, tuple(bad), bad_count)
 
 
 def examine(
@@ -131,17 +125,26 @@ def examine(
         read,
         statistics,
         read.refused.counts(),
-        problem_of(read, statistics.samples, len(statistics.labels)),
+        union.taken - statistics.samples,
+        problem_of(read, union.taken, len(statistics.labels)),
     )
 
 
-def problem_of(read: Read, samples: int, classes: int) -> str | None:
-    """Why there would be no snapshot of what was read, in a sentence; None if there would."""
+def problem_of(read: Read, taken: int, classes: int) -> str | None:
+    """Why there would be no snapshot of what was read, in a sentence; None if there would.
+
+    Parameters
+    ----------
+    taken
+        `Union.taken`.
+    classes
+        Number of classes.
+    """
     if read.bad:
         more = f" (and {read.bad_count - 1} more)" if read.bad_count > 1 else ""
         return f"{read.bad[0]}{more}"
     try:
-        check_refused(samples, read.refused)
+        check_refused(taken, read.refused, read.listed)
         check_classes(classes)
     except BadData as error:
         return str(error)

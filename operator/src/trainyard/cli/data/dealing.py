@@ -88,11 +88,6 @@ class Deck:
         self._samples = 0
 
     @property
-    def samples(self) -> int:
-        """Number of samples."""
-        return self._samples
-
-    @property
     def classes(self) -> int:
         """Number of classes."""
         return len(self._totals.keys() - {NO_LABELS})

@@ -79,7 +79,7 @@ def split_source(
         read = read_source(source, selection.attribute, union, advance, remember)
         for sample in union.samples(read.refused):
             deck.add(sample)
-        problem = problem_of(read, deck.samples, deck.classes)
+        problem = problem_of(read, union.taken, deck.classes)
         if problem is not None:
             raise CommandError(f"nothing was split: a snapshot of it would fail: {problem}")
         dealt = deck.deal(splitting.shares, splitting.seed)
