@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trainyard.api.capability import CapabilitySpec, CapabilityType, Embedding
 from trainyard.api.engine_arguments import check_architecture, validated
 from trainyard.api.run import RunFile
 from trainyard_trainer.engines.augment import resolve
@@ -55,4 +56,11 @@ def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSetti
         confidence=template.evaluation.confidence_threshold,
         iou=template.evaluation.iou_threshold,
         extra=extra,
+        dimensions=_dimensions(run.capability),
     )
+
+
+def _dimensions(capability: CapabilitySpec) -> int:
+    if capability.type is not CapabilityType.BOX_EMBEDDER:
+        return 0
+    return (capability.embedding or Embedding()).dimensions

@@ -30,5 +30,9 @@ def engine_for(kind: Engine, element: CapabilityType) -> TrainingEngine:
             from trainyard_trainer.engines.detect import Detector
 
             return Detector()
+        case Engine.EMBEDDER:
+            from trainyard_trainer.engines.embed import Embedder
+
+            return Embedder()
         case _:
             raise InvalidRunFile(f"the engine {kind.value!r} is not supported yet")

@@ -65,6 +65,8 @@ class TrainSettings:
         Thresholds of the evaluation.
     extra
         Arguments of the engine's library, which win over all others.
+    dimensions
+        Length of an embedder's vectors; 0 for other engines.
     """
 
     architecture: str
@@ -78,6 +80,7 @@ class TrainSettings:
     confidence: float
     iou: float
     extra: Mapping[str, Value] = field(default_factory=dict)
+    dimensions: int = 0
 
 
 @dataclass(frozen=True)

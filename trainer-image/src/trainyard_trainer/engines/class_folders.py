@@ -1,12 +1,18 @@
-"""A layout of one folder a class: what classifiers and embedders learn from."""
+"""One class an example, of an image or a crop: what classifiers and embedders have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+from PIL import Image
+from ultralytics.data.augment import classify_transforms
+
 from trainyard.datasets.samples import Sample
-from trainyard_trainer.engines.base import Example, bounds
+from trainyard_trainer.config import InputRule, ModelConfig
+from trainyard_trainer.crops import RULE, cut
+from trainyard_trainer.engines.base import Box, Example, bounds
 
 
 def class_name(index: int) -> str:
@@ -48,3 +54,17 @@ class ClassFolders:
     def finish_layout(self, root: Path, classes: int) -> Path:  # noqa: ARG002
         """The folder itself is the dataset."""
         return root
+
+    def inputs(
+        self, image: Image.Image, config: ModelConfig, entities: Sequence[Box] = ()
+    ) -> torch.Tensor:
+        """The centre of the image, or of the square around each entity."""
+        picture, rule = image.convert("RGB"), config.input.crop
+        seen = [cut(picture, box, rule) for box in entities] if entities and rule else [picture]
+        ready = classify_transforms(size=config.input.size)
+        return torch.stack([ready(one) for one in seen])
+
+    def input_rule(self, size: int) -> InputRule:
+        """The shortest side is fitted, and the centre cut out."""
+        crop = RULE if self._crops else None
+        return InputRule(crop=crop, size=size, resize="shortest-side-centre-crop")

@@ -15,8 +15,7 @@ from ultralytics.models.yolo.classify import ClassificationTrainer
 from ultralytics.nn.tasks import ClassificationModel
 
 from trainyard.api.template import Engine
-from trainyard_trainer.config import InputRule, ModelConfig
-from trainyard_trainer.crops import RULE, cut
+from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import (
     Box,
@@ -109,15 +108,6 @@ class Classifier(ClassFolders, YoloEngine):
         validator(model=copy.deepcopy(model))
         return summary(validator.answers(), settings.classes, threshold)
 
-    def inputs(
-        self, image: Image.Image, config: ModelConfig, entities: Sequence[Box] = ()
-    ) -> torch.Tensor:
-        """The centre of the image, or of the square around each entity."""
-        picture, rule = image.convert("RGB"), config.input.crop
-        seen = [cut(picture, box, rule) for box in entities] if entities and rule else [picture]
-        ready = classify_transforms(size=config.input.size)
-        return torch.stack([ready(one) for one in seen])
-
     def answers(
         self,
         given: Sequence[torch.Tensor],
@@ -133,8 +123,3 @@ class Classifier(ClassFolders, YoloEngine):
             Prediction(config.classes[index], value, tuple(box), "box")
             for (index, value), box in zip(best, entities, strict=True)
         ]
-
-    def input_rule(self, size: int) -> InputRule:
-        """The shortest side is fitted, and the centre cut out."""
-        crop = RULE if self._crops else None
-        return InputRule(crop=crop, size=size, resize="shortest-side-centre-crop")

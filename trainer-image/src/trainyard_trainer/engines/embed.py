@@ -1,0 +1,229 @@
+"""embedder: turns an entity into a vector in which similar entities are near."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from ultralytics.data.augment import classify_transforms
+
+from trainyard.api.template import Engine
+from trainyard_trainer.config import ModelConfig
+from trainyard_trainer.engines import embed_training as training
+from trainyard_trainer.engines.base import (
+    Box,
+    ClassResult,
+    Prediction,
+    Resume,
+    SplitResult,
+    Trained,
+    TrainSettings,
+    Watcher,
+)
+from trainyard_trainer.engines.class_folders import ClassFolders
+from trainyard_trainer.engines.classify import train_transforms
+from trainyard_trainer.engines.embedding import Compared, EmbeddingNetwork
+from trainyard_trainer.engines.engine import TrainingEngine
+from trainyard_trainer.engines.retrieval import Retrieval, retrieve
+from trainyard_trainer.engines.yolo import quieten_library
+from trainyard_trainer.faults import InvalidRunFile
+
+_SUFFIX = "-cls"
+_DIMENSIONS = "embedding"
+"""Where the description of a network keeps the length of its vectors."""
+
+
+class Embedder(ClassFolders, TrainingEngine):
+    """Learns to tell training identities apart, so that it can compare what it has never seen.
+
+    A model is judged by retrieval within a split: each crop asks for the others of its identity.
+    The same network before training is judged beside it: metrics named `baseline-...`.
+    """
+
+    kind = Engine.EMBEDDER
+    metrics = {name: name for name in ("recall-at-1", "recall-at-5", "mAP")}
+    default_metric = "recall-at-1"
+    checkpoint_files = (training.LAST, training.BEST)
+    outputs = {
+        "embeddings": "[image, dimension]: vectors of length 1; the cosine of two says how alike",
+        "similarities": "[image, identity]: cosines to the directions of the training identities",
+    }
+
+    def __init__(self) -> None:
+        super().__init__(crops=True)
+
+    def train(
+        self,
+        settings: TrainSettings,
+        data: Path,
+        folder: Path,
+        watcher: Watcher,
+        resume: Resume | None = None,
+    ) -> Trained:
+        """Going on is exact: see `trainyard_trainer.engines.embed_training`."""
+        quieten_library()
+        folder.mkdir(parents=True, exist_ok=True)
+        size = settings.hyperparameters.image_size
+        network = _untrained(settings)
+        if resume is not None and resume.finished:
+            folder = resume.folder
+            epochs = training.epoch_of(folder / training.LAST)
+        else:
+            transforms = train_transforms(size, settings.variation)
+            run = training.Training(network, settings, data / "train", transforms, folder)
+            if resume is not None:
+                run.go_on(resume)
+            epochs = run.run(
+                watcher, lambda found: _judge(found, data / "val", size, settings).metrics()
+            )
+        best_epoch, state = training.best_of(folder)
+        architecture = {k: v for k, v in network.backbone.yaml.items() if k != "yaml_file"}
+        return Trained(
+            # As the other engines keep it.
+            state={
+                name: tensor.half() if tensor.is_floating_point() else tensor
+                for name, tensor in state.items()
+            },
+            architecture=architecture | {_DIMENSIONS: settings.dimensions},
+            image_size=size,
+            best_epoch=best_epoch,
+            epochs=epochs,
+        )
+
+    def prove(self, folder: Path, epoch: int) -> None:
+        """Read both files, which hold nothing but tensors and numbers."""
+        for name in self.checkpoint_files:
+            try:
+                found = training.epoch_of(folder / name)
+            except Exception as error:  # noqa: BLE001 -- torch raises whatever its readers raise
+                raise InvalidRunFile(
+                    f"the checkpoint's {name} cannot be loaded ({type(error).__name__}): start "
+                    "without a checkpoint"
+                ) from None
+            if found != epoch if name == training.LAST else found > epoch:
+                raise InvalidRunFile(
+                    f"the checkpoint's {name} is of epoch {found}, not of {epoch}: start without a "
+                    "checkpoint"
+                )
+
+    def build(
+        self, architecture: dict[str, Any], classes: int, state: Mapping[str, Any]
+    ) -> torch.nn.Module:
+        """The network with these weights."""
+        quieten_library()
+        plain = {name: value for name, value in architecture.items() if name != _DIMENSIONS}
+        network = EmbeddingNetwork(plain, int(architecture[_DIMENSIONS]), classes)
+        network.load_state_dict(state, strict=True)
+        return network.float().eval()
+
+    def evaluate(
+        self,
+        model: torch.nn.Module,
+        data: Path,
+        split: str,
+        settings: TrainSettings,
+        folder: Path,  # noqa: ARG002 -- writes nothing
+        threshold: float | None = None,  # noqa: ARG002 -- vectors have none
+    ) -> SplitResult:
+        """Recall at 1 and 5 and mean average precision, beside the untrained network's."""
+        size = settings.hyperparameters.image_size
+        found = _judge(model, data / split, size, settings)
+        untrained = _untrained(settings)
+        _settle(untrained, data / split, size, settings)
+        before = _judge(untrained, data / split, size, settings)
+        counts = {
+            output.position: sum(1 for _ in (data / split / f"{output.position:05d}").glob("*"))
+            for output in settings.classes
+        }
+        return SplitResult(
+            samples=sum(counts.values()),
+            metrics=found.metrics()
+            | {f"baseline-{name}": value for name, value in before.metrics().items()},
+            classes=tuple(
+                ClassResult(output, counts[output.position], found.metrics(output.position))
+                for output in settings.classes
+            ),
+        )
+
+    def asked(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The network, and what its vectors have in common with the training identities."""
+        return Compared(model)
+
+    def answers(
+        self,
+        given: Sequence[torch.Tensor],
+        image: Image.Image,  # noqa: ARG002 -- nothing in the answers depends on its size
+        config: ModelConfig,
+        entities: Sequence[Box] = (),
+    ) -> list[Prediction]:
+        """The vector of each entity, and the training identity that it is nearest to.
+
+        The confidence is the cosine to that identity's direction, 0 where it is negative.
+        """
+        boxes: Sequence[tuple[float, ...]] = entities or [()]
+        return [
+            Prediction(
+                config.classes[int(cosines.argmax())],
+                max(0.0, min(1.0, float(cosines.max()))),
+                tuple(box),
+                "box" if box else "image",
+                tuple(vector.tolist()),
+            )
+            for vector, cosines, box in zip(*given, boxes, strict=True)
+        ]
+
+
+def _untrained(settings: TrainSettings) -> EmbeddingNetwork:
+    """The same random weights for the same seed."""
+    torch.manual_seed(settings.hyperparameters.seed)
+    return EmbeddingNetwork(
+        f"{settings.architecture}{_SUFFIX}.yaml", settings.dimensions, len(settings.classes)
+    )
+
+
+def _settle(network: EmbeddingNetwork, images: Path, size: int, settings: TrainSettings) -> None:
+    """Give an untrained network's normalisation the statistics of images, without their labels.
+
+    Without them its vectors are all but equal, and the baseline would be worse than it need be.
+    """
+    for layer in network.modules():
+        if isinstance(layer, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            layer.reset_running_stats()
+            # The mean over all batches.
+            layer.momentum = None
+    device = _device(settings)
+    network.to(device).train()
+    with torch.no_grad():
+        for batch, _ in _loader(images, size, settings):
+            if len(batch) > 1:
+                network(batch.to(device))
+
+
+def _device(settings: TrainSettings) -> torch.device:
+    return torch.device("cpu" if settings.device == "cpu" else f"cuda:{settings.device}")
+
+
+def _loader(images: Path, size: int, settings: TrainSettings) -> DataLoader[Any]:
+    return DataLoader(
+        # Folders of this split alone: an identity may have no image in it.
+        ImageFolder(str(images), classify_transforms(size=size)),
+        batch_size=settings.hyperparameters.batch_size,
+        num_workers=0 if settings.device == "cpu" else settings.workers,
+    )
+
+
+def _judge(network: torch.nn.Module, images: Path, size: int, settings: TrainSettings) -> Retrieval:
+    """Embed a folder's images and let each ask for the others of its identity."""
+    loader = _loader(images, size, settings)
+    names = torch.tensor([int(name) for name in loader.dataset.classes])
+    device = _device(settings)
+    network.to(device).eval()
+    with torch.inference_mode():
+        parts = [(network(batch.to(device)).float().cpu(), truth) for batch, truth in loader]
+    vectors = torch.cat([vector for vector, _ in parts])
+    return retrieve(vectors, names[torch.cat([truth for _, truth in parts])])
