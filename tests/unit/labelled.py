@@ -49,6 +49,16 @@ def shape_bytes(kind: str, seed: int, side: int = 48) -> tuple[bytes, tuple[floa
     return buffer.getvalue(), box
 
 
+def outline(kind: str, box: tuple[float, ...]) -> tuple[float, ...]:
+    """The polygon of a shape of `shape_bytes` from the centre, width and height of its box."""
+    x, y, width, height = box
+    corners = 32 if kind == "disc" else 4
+    turns = (np.arange(corners) + 0.5) * (2 * np.pi / corners)
+    reach = 0.5 if kind == "disc" else 0.5**0.5
+    points = np.stack((x + width * reach * np.cos(turns), y + height * reach * np.sin(turns)), 1)
+    return tuple(points.ravel().tolist())
+
+
 def write_folder(root: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

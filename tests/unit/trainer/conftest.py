@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.labelled import BUCKET, put, shape_bytes
+from tests.unit.labelled import BUCKET, outline, put, shape_bytes
 from tests.unit.sources import selection, snapshot_run
 from tests.unit.trainer.pods import SPLITS, Bench, Ended
 from trainyard.api.report import ExitCode, LastWords
@@ -31,7 +31,7 @@ quieten(Path(tempfile.mkdtemp(prefix="trainyard-tests-")), threads=1)
 @pytest.fixture(scope="session")
 def bench(store: Store, s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made = Bench(store, s3_server, tmp_path_factory.mktemp("bench"))
-    for engine, kind in (("yolo-cls", "folders"), ("yolo-det", "yolo")):
+    for engine, kind in (("yolo-cls", "folders"), ("yolo-det", "yolo"), ("yolo-seg", "yolo")):
         for split, seeds in SPLITS.items():
             files: dict[str, bytes | str] = {"data.yaml": "names: [disc, square]"}
             for seed in seeds:
@@ -41,7 +41,8 @@ def bench(store: Store, s3_server: S3Server, tmp_path_factory: pytest.TempPathFa
                     files[f"{value}/{seed}.png"] = data
                 else:
                     files[f"images/{seed}.png"] = data
-                    numbers = " ".join(f"{number:.6f}" for number in box)
+                    shape = box if engine == "yolo-det" else outline(value, box)
+                    numbers = " ".join(f"{number:.6f}" for number in shape)
                     files[f"labels/{seed}.txt"] = f"{seed % 2} {numbers}\n"
             prefix = f"source/{engine}/{split}"
             put(store, prefix, files)

@@ -21,6 +21,15 @@ from trainyard.stores import Store
 from trainyard_local.s3 import S3Server
 
 EPOCHS = 2
+CAPABILITIES = {
+    "yolo-cls": {"type": "ImageClassifierElement"},
+    "yolo-cls-boxes": {"type": "BoxClassifierElement"},
+    "yolo-det": {"type": "DetectorElement"},
+    "yolo-seg": {"type": "DetectorElement", "geometry": "polygon"},
+}
+"""What is trained: an engine, and what it is used for where it has two uses."""
+SOURCES = {"yolo-cls-boxes": "yolo-det"}
+"""Whose data is trained on, where it is not of the same name."""
 SPLITS = {"train": range(16), "dev": range(100, 108), "test": range(200, 206)}
 
 
@@ -52,41 +61,44 @@ class Operator:
 
 @dataclass
 class Bench:
-    """Snapshots of discs and squares for both engines, and what runs them."""
+    """Snapshots of discs and squares for all engines, and what runs them."""
 
     store: Store
     server: S3Server
     root: Path
     snapshots: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
-    def document(self, engine: str, **changes: Any) -> dict[str, Any]:
-        """A run.yaml with the changes made at the top."""
-        classify = engine == "yolo-cls"
+    def snapshot(self, kind: str, split: str) -> dict[str, str]:
+        """What a run.yaml says of a snapshot."""
+        return self.snapshots[SOURCES.get(kind, kind), split]
+
+    def document(self, kind: str, **changes: Any) -> dict[str, Any]:
+        """A run.yaml for one of `CAPABILITIES`, with the changes made at the top."""
         values = ("disc", "square")
         return {
-            "name": f"tiny-{engine}",
+            "name": f"tiny-{kind}",
             "namespace": "team",
-            "uid": f"uid-{engine}",
+            "uid": f"uid-{kind}",
             "fingerprint": "f" * 64,
             "capability_name": "shape",
-            "capability": {
-                "type": "ImageClassifierElement" if classify else "DetectorElement",
+            "capability": CAPABILITIES[kind]
+            | {
                 "outputs": [
                     {"attribute": "class", "value": value, "position": position}
                     for position, value in enumerate(values)
                 ],
             },
             "template_name": "tiny",
-            "template": self.template(engine),
-            "datasets": {split: [self.snapshots[engine, split]] for split in SPLITS},
-            "output": f"s3://{BUCKET}/runs/{engine}-{time.monotonic_ns()}",
+            "template": self.template(kind),
+            "datasets": {split: [self.snapshot(kind, split)] for split in SPLITS},
+            "output": f"s3://{BUCKET}/runs/{kind}-{time.monotonic_ns()}",
             "store": {"endpoint_url": self.server.endpoint_url},
         } | changes
 
-    def template(self, engine: str, **hyperparameters: Any) -> dict[str, Any]:
+    def template(self, kind: str, **hyperparameters: Any) -> dict[str, Any]:
         return {
             "displayName": "tiny",
-            "engine": engine,
+            "engine": kind.removesuffix("-boxes"),
             "baseModel": {"architecture": "yolo11n"},
             "hyperparameters": {"epochs": EPOCHS, "batchSize": 8, "imageSize": 64}
             | hyperparameters,

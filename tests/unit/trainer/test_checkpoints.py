@@ -87,7 +87,7 @@ class StoppedRun:
         return place(self.document["output"], self.epoch)
 
 
-@pytest.fixture(scope="module", params=["yolo-cls", "yolo-det"])
+@pytest.fixture(scope="module", params=["yolo-cls", "yolo-det", "yolo-seg"])
 def stopped(request: pytest.FixtureRequest, bench: Bench) -> StoppedRun:
     document = bench.document(request.param)
     document["template"] = bench.template(

@@ -12,6 +12,7 @@ from tests.unit.trainer.pods import Bench
 from trainyard.api.capability import CapabilityType, Output
 from trainyard.api.run import RunSplits
 from trainyard.api.template import Engine
+from trainyard.datasets.errors import BadData
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.stores import Store
 from trainyard_trainer.crops import cut
@@ -76,6 +77,48 @@ def test_a_run_with_a_cache_lays_out_the_same_files_as_one_without(
         (held.name, held.labels) for held in without.held_out
     ]
     assert not list(tmp_path.rglob("*.tar"))
+
+
+def test_an_outline_is_given_as_a_polygon_and_serves_as_a_box_too(
+    store: Store, bench: Bench, tmp_path: Path
+) -> None:
+    splits = RunSplits.model_validate(
+        {split: [bench.snapshots["yolo-seg", split]] for split in ("train", "dev", "test")}
+    )
+    for engine, numbers in ((Engine.YOLO_SEG, {8, 64}), (Engine.YOLO_DET, {4})):
+        root = tmp_path / engine
+        made = engine_for(engine, CapabilityType.DETECTOR)
+        prepare(store, splits, OUTPUTS, made, root, lambda done, total: None)
+        files = sorted((root / "labels").rglob("*.txt"))
+        assert len(files) == 30
+        lines = [line.split() for path in files for line in path.read_text().splitlines()]
+        assert {len(line) - 1 for line in lines} == numbers
+        assert all(0 <= float(number) <= 1 for line in lines for number in line[1:])
+
+
+def test_an_image_with_boxes_only_teaches_no_outlines_and_is_left_out(
+    store: Store, bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "trainyard")
+    engine = engine_for(Engine.YOLO_SEG, CapabilityType.DETECTOR)
+    names = ("yolo-seg", "yolo-det")
+    mixed = {
+        split: [bench.snapshots[name, split] for name in names] for split in ("train", "dev")
+    } | {"test": [bench.snapshots["yolo-cls", "test"]]}
+    # The same images in both: what is a box in one and an outline in the other is not learnt of.
+    with pytest.raises(
+        BadData, match="train has no image to use, for the capability names"
+    ) as said:
+        prepare(
+            store,
+            RunSplits.model_validate(mixed),
+            OUTPUTS,
+            engine,
+            tmp_path,
+            lambda done, total: None,
+        )
+    assert "a box says nothing of an outline (all 16)" in str(said.value)
+    assert "train: 0 images; 16 left out, for the capability names" in caplog.text
 
 
 def test_a_box_element_is_given_a_square_around_each_labelled_box(

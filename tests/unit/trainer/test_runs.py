@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from tests.unit.labelled import BUCKET
-from tests.unit.trainer.pods import EPOCHS, Bench, Ended, Operator, sealed
+from tests.unit.trainer.pods import CAPABILITIES, EPOCHS, SOURCES, Bench, Ended, Operator, sealed
 from trainyard.api.report import ExitCode, ProgressReport, Stage
 from trainyard.api.run import RunFile
 from trainyard.stores import join, verify_manifest
@@ -28,16 +28,16 @@ TOKEN = "canary-token-8d1f"
 
 @dataclass(frozen=True)
 class Finished:
-    """A run of an engine that succeeded, with its files fetched."""
+    """A run of a kind that succeeded, with its files fetched."""
 
-    engine: str
+    kind: str
     document: dict[str, Any]
     ended: Ended
     files: Path
     reports: list[tuple[str, str, dict[str, Any]]]
 
 
-@pytest.fixture(scope="module", params=["yolo-cls", "yolo-det"])
+@pytest.fixture(scope="module", params=CAPABILITIES)
 def finished(
     request: pytest.FixtureRequest, bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Finished]:
@@ -127,7 +127,7 @@ def test_config_yaml_says_what_the_outputs_mean_and_where_the_model_comes_from(
     ]
     assert config.input.size == 64
     assert config.lineage.process == finished.document["name"]
-    assert config.lineage.train[0].digest == bench.snapshots[finished.engine, "train"]["digest"]
+    assert config.lineage.train[0].digest == bench.snapshot(finished.kind, "train")["digest"]
     assert config.metrics is not None
     assert config.metrics.test is not None
 
@@ -148,7 +148,13 @@ def test_the_archive_holds_weights_and_config(finished: Finished) -> None:
 
 def test_metrics_are_given_as_a_whole_by_class_and_by_epoch(finished: Finished) -> None:
     metrics = json.loads((finished.files / "metrics.json").read_text())
-    names = {"yolo-cls": {"top-1", "top-5"}, "yolo-det": {"mAP50", "mAP50-95"}}[finished.engine]
+    boxes = {"mAP50", "mAP50-95"}
+    names = {
+        "yolo-cls": {"top-1", "top-5"},
+        "yolo-cls-boxes": {"top-1", "top-5"},
+        "yolo-det": boxes,
+        "yolo-seg": boxes | {f"mask-{name}" for name in boxes},
+    }[finished.kind]
     for split, count in (("dev", 4), ("test", 3)):
         assert names <= set(metrics[split]["metrics"])
         assert [x["annotations"] for x in metrics[split]["classes"]] == [count, count]
@@ -216,11 +222,13 @@ def test_predictions_can_be_drawn_for_a_folder_and_for_a_snapshot(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
     monkeypatch.setenv("AWS_ENDPOINT_URL", bench.server.endpoint_url)
     folder = tmp_path / "data"
-    for entry in bench.store.list(f"s3://{BUCKET}/source/{finished.engine}/test"):
+    for entry in bench.store.list(
+        f"s3://{BUCKET}/source/{SOURCES.get(finished.kind, finished.kind)}/test"
+    ):
         bench.store.download(entry.uri, folder / entry.name)
     for name, data in (
         ("folder", str(folder)),
-        ("snapshot", bench.snapshots[finished.engine, "test"]["uri"]),
+        ("snapshot", bench.snapshot(finished.kind, "test")["uri"]),
     ):
         out = tmp_path / f"{name}.png"
         work = tmp_path / name
@@ -341,7 +349,6 @@ def test_a_run_file_that_cannot_be_used_is_refused(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"engine": "yolo-seg"}, "the engine 'yolo-seg' is not supported yet"),
         ({"baseModel": {"architecture": "yolo99n"}}, "'yolo99n' is not known to the engine"),
         ({"exports": ["onnx"]}, "exports is not supported yet"),
         (

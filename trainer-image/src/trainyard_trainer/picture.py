@@ -22,7 +22,7 @@ _CAPTION = 22
 _HEADER = 34
 _COLUMNS = 3
 _RIGHT, _WRONG, _LABEL = (0, 130, 60), (200, 30, 30), (20, 90, 200)
-_BOX_COLOUR = (235, 110, 0)
+_FOUND = (235, 110, 0)
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def draw(images: Sequence[Shown], title: str, target: Path) -> None:
     """Write the picture as PNG.
 
     Detectors: the image with its labels (blue) and, to the right of it, with the predictions
-    (orange, with confidence). Classifiers: the image once, label and prediction below it, green
-    where they agree and red where not.
+    (orange, with confidence), boxes or outlines. Classifiers: the image (or crop) once, label and
+    prediction below it, green where they agree and red where not.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def _pair(image: Shown, named: bool) -> Image.Image:
         [
             Outline(
                 said.points,
-                False,
-                _BOX_COLOUR,
+                said.geometry == "polygon",
+                _FOUND,
                 f"{said.output.value if named else ''} {said.confidence:.2f}".strip(),
             )
             for said in image.predictions
@@ -110,7 +110,7 @@ def _pair(image: Shown, named: bool) -> Image.Image:
     pen = ImageDraw.Draw(tile)
     for x, side, caption, colour in (
         (0, left, f"labels: {len(image.labels)}", _LABEL),
-        (_SIDE + 4, right, f"predicted: {len(image.predictions)}", _BOX_COLOUR),
+        (_SIDE + 4, right, f"predicted: {len(image.predictions)}", _FOUND),
     ):
         tile.paste(side, (x + (_SIDE - side.width) // 2, (_SIDE - side.height) // 2))
         pen.text((x + 2, _SIDE + 2), caption, fill=colour, font=font(15))

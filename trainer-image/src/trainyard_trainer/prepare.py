@@ -229,14 +229,12 @@ def _choose(
         "%s: %d images%s",
         split,
         len(images),
-        f"; {left_out} left out, for the capability names none or several of their classes"
-        if left_out
-        else "",
+        f"; {left_out} left out, for {engine.leaves_out}" if left_out else "",
     )
     if not images:
         raise BadData(
-            f"{split} has no image that the capability's classes apply to (of {total}): check the "
-            "attributes and values of its outputs against the datasets' classes"
+            f"{split} has no image to use, for {engine.leaves_out} (all {total}): check the "
+            "attributes and values of the capability's outputs against the datasets' classes"
         )
 
 

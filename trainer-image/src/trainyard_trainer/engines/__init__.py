@@ -6,20 +6,13 @@ from typing import TYPE_CHECKING
 
 from trainyard.api.capability import CapabilityType
 from trainyard.api.template import Engine
-from trainyard_trainer.faults import InvalidRunFile
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
 
 
 def engine_for(kind: Engine, element: CapabilityType) -> TrainingEngine:
-    """The engine of that name, for models of this type.
-
-    Raises
-    ------
-    InvalidRunFile
-        If it is not supported yet.
-    """
+    """The engine of that name, for models of this type."""
     # The libraries read their environment when they are imported.
     match kind:
         case Engine.YOLO_CLS:
@@ -34,5 +27,7 @@ def engine_for(kind: Engine, element: CapabilityType) -> TrainingEngine:
             from trainyard_trainer.engines.embed import Embedder
 
             return Embedder()
-        case _:
-            raise InvalidRunFile(f"the engine {kind.value!r} is not supported yet")
+        case Engine.YOLO_SEG:
+            from trainyard_trainer.engines.segment import Segmenter
+
+            return Segmenter()

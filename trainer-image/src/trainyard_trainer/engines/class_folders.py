@@ -31,6 +31,11 @@ class ClassFolders:
 
     def __init__(self, *, crops: bool = False) -> None:
         self._crops = crops
+        self.leaves_out = (
+            "the capability names the class of none of their boxes"
+            if crops
+            else "the capability names none or several of their classes"
+        )
 
     def examples_of(
         self, sample: Sample, classes: Mapping[tuple[str, str], int]

@@ -18,6 +18,7 @@ from ultralytics.utils.ops import scale_boxes
 
 from trainyard.api.documents import dump_yaml
 from trainyard.api.template import Engine
+from trainyard.datasets.labels import GeometryName, Label
 from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.engines.base import (
@@ -58,20 +59,30 @@ class Detector(YoloEngine):
         "input, then the confidence (0..1) of each class; boxes overlap: of those of one class "
         "the most confident one stays"
     }
+    # None are: without labels an image is a background, and an outline says where its box is.
+    leaves_out = ""
+    _geometry: ClassVar[GeometryName] = "box"
     _validator: ClassVar[type[Any]] = BoxValidator
 
     def examples_of(
         self, sample: Sample, classes: Mapping[tuple[str, str], int]
     ) -> list[Example] | None:
         """Lines of a label file. An image without any is a background, which teaches too."""
-        lines = []
-        for label in sample.labels:
-            index = classes.get((label.attribute, label.value))
-            if index is not None and label.geometry != "image":
-                left, top, right, bottom = bounds(label)
-                centre = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
-                lines.append(f"{index} " + " ".join(f"{number:.8f}" for number in centre))
-        return [Example(tuple(lines))]
+        named = [
+            (classes[label.attribute, label.value], label)
+            for label in sample.labels
+            if (label.attribute, label.value) in classes and label.geometry != "image"
+        ]
+        if not all(self._teaches(label) for _, label in named):
+            return None
+        return [
+            Example(
+                tuple(
+                    f"{index} " + " ".join(f"{number:.8f}" for number in self._numbers(label))
+                    for index, label in named
+                )
+            )
+        ]
 
     def place(self, root: Path, split: str, name: str, example: Example) -> Path:
         """images/SPLIT/NAME with labels/SPLIT/STEM.txt."""
@@ -92,6 +103,18 @@ class Detector(YoloEngine):
         path = root / "data.yaml"
         path.write_text(dump_yaml(document))
         return path
+
+    def _teaches(self, label: Label) -> bool:  # noqa: ARG002 -- all do
+        """Whether an entity is labelled well enough.
+
+        Where one is not, its image is left out: the model would take the entity for background.
+        """
+        return True
+
+    def _numbers(self, label: Label) -> tuple[float, ...]:
+        """What follows the class in a line of a label file, in 0..1 of the image's sides."""
+        left, top, right, bottom = bounds(label)
+        return (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
 
     def _trainer(self) -> type[Any]:
         return _DetectorTraining
@@ -153,23 +176,41 @@ class Detector(YoloEngine):
         config: ModelConfig,
         entities: Sequence[Box] = (),  # noqa: ARG002 -- finds them itself
     ) -> list[Prediction]:
-        """Boxes above the thresholds of the configuration, the most confident first."""
-        found = non_max_suppression(
-            given[0], config.thresholds.confidence, config.thresholds.iou, nc=len(config.classes)
-        )[0]
-        width, height = image.size
-        size = config.input.size
-        found[:, :4] = scale_boxes((size, size), found[:, :4], (height, width))
-        sides = (width, height, width, height)
-        return [
-            Prediction(
-                config.classes[int(row[5])],
-                float(row[4]),
-                tuple(float(value) / side for value, side in zip(row[:4], sides, strict=True)),
-                "box",
-            )
-            for row in found
+        """What is above the thresholds of the configuration, the most confident first."""
+        size, least = config.input.size, config.thresholds
+        found = non_max_suppression(given[0], least.confidence, least.iou, nc=len(config.classes))[
+            0
         ]
+        found[:, :4] = scale_boxes((size, size), found[:, :4], (image.height, image.width))
+        shapes = self._shapes(found, given, size, image.size)
+        return [
+            Prediction(config.classes[int(row[5])], float(row[4]), shape, self._geometry)
+            for row, shape in zip(found, shapes, strict=True)
+            if shape
+        ]
+
+    def _shapes(
+        self,
+        found: torch.Tensor,
+        given: Sequence[torch.Tensor],  # noqa: ARG002 -- a box is all in `found`
+        size: int,  # noqa: ARG002
+        sides: tuple[int, int],
+    ) -> list[tuple[float, ...]]:
+        """Points of the entities found, in 0..1 of the image's sides; none: it has no shape.
+
+        Parameters
+        ----------
+        found
+            float [N, 6 + M]: box in pixels of the image, confidence, class; M more of a subclass.
+        given
+            What the model said.
+        size
+            Side of its input, in pixels.
+        sides
+            Width and height of the image, in pixels.
+        """
+        width, height = sides
+        return [tuple(row) for row in (found[:, :4] / torch.tensor((width, height) * 2)).tolist()]
 
     def input_rule(self, size: int) -> InputRule:
         """The whole image, padded with grey."""

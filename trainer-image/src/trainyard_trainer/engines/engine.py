@@ -40,6 +40,9 @@ class TrainingEngine(abc.ABC):
     outputs: ClassVar[Mapping[str, str]]
     """The tensors that `asked` gives, in their order: name -> what it holds, axis by axis."""
 
+    leaves_out: str
+    """Why nothing can be learnt of some images, as a clause about them."""
+
     @abc.abstractmethod
     def examples_of(
         self, sample: Sample, classes: Mapping[tuple[str, str], int]

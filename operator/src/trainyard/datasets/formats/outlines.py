@@ -118,7 +118,7 @@ def joined(parts: Sequence[Ring]) -> Ring:
     if sum(map(len, parts)) > MOST_POINTS:
         raise BadMask(f"its outline has more than {MOST_POINTS} points")
     # Sorting keeps the order of equals, so that the same parts give the same ring.
-    first, *others = sorted(parts, key=_area, reverse=True)
+    first, *others = sorted(parts, key=area, reverse=True)
     ring = first
     for part in others:
         here, there = _nearest(ring, part)
@@ -141,7 +141,8 @@ def _nearest(ring: Ring, part: Ring) -> tuple[int, int]:
     return best[1], best[2]
 
 
-def _area(ring: Ring) -> float:
+def area(ring: Ring) -> float:
+    """What the ring encloses, in square pixels."""
     x, y = ring[:, 0], ring[:, 1]
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
