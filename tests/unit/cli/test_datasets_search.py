@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from tests.unit.cli.conftest import Run
+from tests.unit.datasets.test_images import bomb
 from tests.unit.labelled import BUCKET, image_bytes, put, write_folder
 from tests.unit.sources import selection, snapshot_of
 from trainyard.datasets.reading import download_samples
@@ -104,6 +105,16 @@ def test_the_datasets_of_a_file_are_searched_one_after_the_other(
     assert lines.count("filter    classes dog") == 1
     assert "together, an image that is found twice counted twice" in lines
     assert sorted(path.name for path in home.glob("*.png")) == ["found-both.png", "found-cats.png"]
+
+
+def test_an_image_that_nobody_may_decode_is_not_on_the_sheet(
+    says: Run, home: Path, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "pets", pets() | {"dog/bomb.png": bomb()})
+    where = ["--folder", str(tmp_path / "pets"), "--class", "dog"]
+    done = says("datasets", "search", *where, "--out", "s.png")
+    assert "7 of 19 images" in done.stdout
+    assert (home / "s.png").exists()
 
 
 def test_the_first_line_of_a_document_counts_whatever_it_is(

@@ -11,7 +11,8 @@ from PIL import Image
 from tests.unit.cli.conftest import Run
 from tests.unit.labelled import BUCKET, image_bytes, shape_bytes
 from tests.unit.sources import snapshot_of_files
-from trainyard.datasets.reading import read_snapshot
+from trainyard.cli.data.show import choose_samples, read_pictures
+from trainyard.datasets.reading import download_samples, read_snapshot
 from trainyard.stores import Store, join, parent
 
 
@@ -84,6 +85,26 @@ def test_the_sheet_of_one_class_has_only_its_images(
         assert image.size[1] < 2 * 310
     said = says(*words, "cow", code=1, **reach).stderr
     assert f"no image of {uri} has the class 'cow'" in said
+
+
+def test_images_that_are_large_are_not_read_many_ahead(
+    store: Store, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = snapshot_of_files(store, prefix, "yolo", shapes(40))
+    manifest = download_samples(store, uri, tmp_path / "m.parquet")
+    asked: list[int] = []
+    read_part = store.read_part
+
+    def counted(uri: str, offset: int, size: int) -> bytes:
+        asked.append(offset)
+        return read_part(uri, offset, size)
+
+    monkeypatch.setattr(store, "read_part", counted)
+    monkeypatch.setattr("trainyard.datasets.in_order._BYTES_AHEAD", 1)
+    pictures = read_pictures(store, uri, manifest, choose_samples(tmp_path / "m.parquet", 40, None))
+    next(pictures)
+    assert len(asked) == 1
+    assert len(list(pictures)) == 39
 
 
 def test_an_image_that_was_damaged_in_the_store_is_not_shown(

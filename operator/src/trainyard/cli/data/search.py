@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.cli.data.check import BAD_FILES
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.data.stored import from_text, to_text
+from trainyard.datasets.errors import BadData
 from trainyard.datasets.found import LeftOut, Match
 from trainyard.datasets.images import MAX_BYTES, RefusedImage, inspect
 from trainyard.datasets.in_order import in_order
@@ -125,11 +127,12 @@ class Matches:
             data = store.read_bytes(uri, MAX_BYTES, version)
             try:
                 inspect(data, name)
-            except RefusedImage:
+            except (RefusedImage, BadData):
                 return None
             return Picture(name, data, from_text(labels))
 
-        return (picture for picture in in_order(read, chosen) if picture is not None)
+        found = in_order(read, chosen, size=itemgetter(2))
+        return (picture for picture in found if picture is not None)
 
     def close(self) -> None:
         """Remove it from this machine's disk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from trainyard.api.manifest import SnapshotManifest
@@ -56,7 +57,7 @@ def read_pictures(
             raise DigestMismatch(f"{sample.name} in {shard} is damaged: make the dataset again")
         return Picture(sample.name, data, sample.labels)
 
-    return in_order(read, samples)
+    return in_order(read, samples, size=attrgetter("size"))
 
 
 def _has(sample: Sample, value: str | None) -> bool:
