@@ -315,6 +315,13 @@ def test_more_classes_than_a_status_can_list_are_refused(
         snapshot(store, prefix, selection(prefix))
 
 
+def test_class_names_that_a_status_has_no_room_for_are_refused(store: Store, prefix: str) -> None:
+    rows = [json.dumps({"image": "a.png", "value": f"{n:0128}"}) for n in range(4_000)]
+    put(store, prefix, {"a.png": image_bytes(), "rows.jsonl": "\n".join(rows)})
+    with pytest.raises(BadData, match="class names of 536000 bytes together, more than the 524288"):
+        snapshot(store, prefix, selection(prefix, "records"))
+
+
 def test_snapshot_json_reads_as_documented(store: Store, prefix: str) -> None:
     put(store, prefix, {"a/1.png": image_bytes(1)})
     words = snapshot(store, prefix, selection(prefix))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
+from collections.abc import Collection
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,9 @@ owner thinks it is."""
 
 CLASSES_LIMIT = 5000
 """Most classes of a snapshot: a Dataset's status lists them."""
+
+CLASSES_BYTES_LIMIT = 512 << 10
+"""Most bytes of their names: an object of Kubernetes has room for about a mebibyte and a half."""
 
 _log = logging.getLogger("trainyard")
 
@@ -169,19 +173,27 @@ def _bad(refused: Refusals) -> int:
     return sum(entry.count for entry in refused.counts() if entry.reason not in HARMLESS)
 
 
-def check_classes(count: int) -> None:
-    """Refuse more classes than a Dataset's status can tell.
+def check_classes(names: Collection[str]) -> None:
+    """Refuse more classes than a Dataset's status has room for.
+
+    Parameters
+    ----------
+    names
+        Of each class, `attribute=value`.
 
     Raises
     ------
     BadData
-        With the number.
+        With the number, or the size of their names.
     """
-    if count > CLASSES_LIMIT:
-        raise BadData(
-            f"the labels have {count} classes, more than the {CLASSES_LIMIT} allowed: check that "
-            "the attribute is a class and no free text"
-        )
+    size = sum(len(name.encode()) for name in names)
+    if len(names) > CLASSES_LIMIT:
+        said = f"{len(names)} classes, more than the {CLASSES_LIMIT} allowed"
+    elif size > CLASSES_BYTES_LIMIT:
+        said = f"class names of {size} bytes together, more than the {CLASSES_BYTES_LIMIT} allowed"
+    else:
+        return
+    raise BadData(f"the labels have {said}: check that the attribute is a class and no free text")
 
 
 def _publish(
@@ -198,7 +210,7 @@ def _publish(
         path = Path(local) / SAMPLES_NAME
         write_samples(tally.over(union.samples(refused)), path)
         check_refused(union.taken, refused, listed)
-        check_classes(len(tally.classes))
+        check_classes([f"{attribute}={value}" for attribute, value, _ in tally.classes])
         folder = join(output, tally.digest)
         place = join(folder, SNAPSHOT_NAME)
         try:

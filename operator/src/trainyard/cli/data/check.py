@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -126,11 +126,11 @@ def examine(
         statistics,
         read.refused.counts(),
         union.taken - statistics.samples,
-        problem_of(read, union.taken, len(statistics.labels)),
+        problem_of(read, union.taken, [f"{name}={value}" for name, value in statistics.labels]),
     )
 
 
-def problem_of(read: Read, taken: int, classes: int) -> str | None:
+def problem_of(read: Read, taken: int, classes: Collection[str]) -> str | None:
     """Why there would be no snapshot of what was read, in a sentence; None if there would.
 
     Parameters
@@ -138,7 +138,7 @@ def problem_of(read: Read, taken: int, classes: int) -> str | None:
     taken
         `Union.taken`.
     classes
-        Number of classes.
+        Names of the classes, `attribute=value`.
     """
     if read.bad:
         more = f" (and {read.bad_count - 1} more)" if read.bad_count > 1 else ""

@@ -88,9 +88,9 @@ class Deck:
         self._samples = 0
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self._totals.keys() - {NO_LABELS})
+    def classes(self) -> set[str]:
+        """The classes, as `attribute=value`."""
+        return self._totals.keys() - {NO_LABELS}
 
     def add_file(self, name: str, digest: bytes) -> None:
         """Take an image file and the digest of its bytes."""
