@@ -130,10 +130,18 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
     ),
     "the image cannot be pulled": (
         known(
-            job=JOB, pod=replace(POD, waiting_reason="ErrImagePull", waiting_message="no such tag")
+            job=JOB,
+            pod=replace(
+                POD, node="gpu-1", waiting_reason="ErrImagePull", waiting_message="no such tag"
+            ),
         ),
         DatasetPhase.SNAPSHOTTING,
-        ("False", "ImagePullFailed", "the trainer image cannot be had: no such tag"),
+        (
+            "False",
+            "ImagePullFailed",
+            "the trainer image cannot be had on node gpu-1: no such tag; bring it there, or "
+            "correct the operator's setting trainer.image and make a new Dataset",
+        ),
         False,
     ),
     "the pod cannot be placed": (

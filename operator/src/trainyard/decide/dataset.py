@@ -168,8 +168,12 @@ def _standing(facts: DatasetFacts, job: JobFacts, now: datetime) -> tuple[Reason
     if pod.phase != "Pending":
         return going_on
     if pod.image_missing:
-        reason = Reason.IMAGE_PULL_FAILED
-        return reason, f"the trainer image cannot be had: {pod.waiting_message[:300]}", False
+        # The Job keeps the image that it was made with, whatever the settings say later.
+        message = (
+            f"the trainer image cannot be had on node {pod.node}: {pod.waiting_message[:300]}; "
+            "bring it there, or correct the operator's setting trainer.image and make a new Dataset"
+        )
+        return Reason.IMAGE_PULL_FAILED, message, False
     if pod.unschedulable:
         reason = Reason.UNSCHEDULABLE
         return reason, f"the snapshot's pod cannot be placed: {pod.unschedulable[:300]}", False
