@@ -77,6 +77,8 @@ def test_a_filter_is_told_as_it_was_written() -> None:
     rule = {"classes": ["cat", "dog"], "search": "x", "limit": 3, "seed": 0}
     told = "classes cat, dog; search x; limit 3; seed 0"
     assert ImageFilter(selection(**rule)).describe() == told
+    latest = selection("records", latestSubmissionsOnly=True, tags=["night"])
+    assert ImageFilter(latest).describe() == "latestSubmissionsOnly; tags night"
     many = selection(classes=[f"class-{n}" for n in range(99)])
     assert len(ImageFilter(many).describe()) < 80
 

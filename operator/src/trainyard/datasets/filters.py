@@ -72,6 +72,9 @@ class ImageFilter:
         for name, value in self._rule.to_wire().items():
             if value is False or value == [] or (name == "seed" and self._rule.limit is None):
                 continue
+            if value is True:
+                said.append(name)
+                continue
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             said.append(
                 f"{name} {shown if len(shown) <= _LENGTH else shown[: _LENGTH - 3] + '...'}"
