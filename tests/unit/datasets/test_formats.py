@@ -80,6 +80,22 @@ def test_yolo_labels_without_image_are_counted_and_lists_of_tools_are_not(tmp_pa
     assert refused(made) == {"LabelWithoutImage": ("gone.txt",)}
 
 
+@pytest.mark.parametrize("kind", ["yolo", "voc"])
+def test_what_macos_adds_to_archives_is_no_label(tmp_path: Path, kind: str) -> None:
+    label = {"yolo": "a.txt", "voc": "a.xml"}[kind]
+    files = {"a.jpg": "", label: "", f"__MACOSX/._{label}": "\0", f"._{label}": "\0"}
+    made = arrange(tmp_path, kind, files, classNames=["cat"])
+    assert refused(made) == {"OtherFile": (f"._{label}", f"__MACOSX/._{label}")}
+
+
+@pytest.mark.parametrize("kind", ["yolo", "voc"])
+@pytest.mark.parametrize("image", ["a.Jpg", "a.JPEG", "a.webP"])
+def test_an_extension_is_one_however_it_is_written(tmp_path: Path, kind: str, image: str) -> None:
+    label = {"yolo": "a.txt", "voc": "a.xml"}[kind]
+    made = arrange(tmp_path, kind, {image: "", "a.b.jpg": "", label: ""}, classNames=["cat"])
+    assert "LabelWithoutImage" not in refused(made)
+
+
 def test_yolo_names_come_from_data_yaml(tmp_path: Path) -> None:
     files = {"data.yaml": "names: [cat, dog]\n", "a.jpg": "", "a.txt": "1 0.5 0.5 0.1 0.1"}
     ((found,),) = labels(arrange(tmp_path, "yolo", files)).values()

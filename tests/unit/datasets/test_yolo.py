@@ -54,6 +54,7 @@ def test_a_box_slightly_over_the_edge_is_cut_at_the_edge() -> None:
         ("-1 0.5 0.5 0.2 0.2", "the class '-1' is not a whole number from 0"),
         ("0.5 0.5 0.5 0.2 0.2", "the class '0.5' is not a whole number from 0"),
         ("cat 0.5 0.5 0.2 0.2", "'cat' is not a number"),
+        ("1_0 0.5 0.5 0.2 0.2", "'1_0' is not a number"),
         ("0 1.2 0.5 0.2 0.2", "1.2 is outside of 0..1"),
         ("0 -0.1 0.5 0.2 0.2", "-0.1 is outside of 0..1"),
         ("0 0.95 0.5 0.2 0.2", "the box reaches outside of the image (to 1.05"),

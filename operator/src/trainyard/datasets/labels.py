@@ -119,7 +119,8 @@ def finite_number(text: str, where: str, what: str = "") -> float:
         If it is no finite number.
     """
     try:
-        number = float(text)
+        # Python would take 1_0 for ten.
+        number = float(text.replace("_", "?"))
     except ValueError:
         raise BadData(f"{where}: {what}{text[:40]!r} is not a number") from None
     if not math.isfinite(number):

@@ -56,6 +56,15 @@ class Listing:
         ).fetchone()
         return None if row is None else ObjectInfo(*row)
 
+    def with_stem(self, stem: str) -> list[str]:
+        """Names that are `stem`, a dot, and anything behind it."""
+        # The slash follows the dot.
+        rows = self._database.execute(
+            "SELECT name FROM files WHERE name >= ? AND name < ? ORDER BY name",
+            (f"{stem}.", f"{stem}/"),
+        )
+        return [name for (name,) in rows.fetchall()]
+
     @property
     def digest(self) -> str:
         """SHA-256 over all names, sizes and versions."""

@@ -1,8 +1,8 @@
-"""Finding the image that a label file names."""
+"""Finding the image that a label file names, or has the name of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from trainyard.datasets.errors import BadData
@@ -41,6 +41,14 @@ def find_image(path: PurePosixPath, folders: Iterable[str], listing: Listing) ->
         if is_image(name) and name in listing:
             return name
     return None
+
+
+def images_with_stem(path: PurePosixPath, listing: Listing) -> Iterator[str]:
+    """The images that have the folder and the stem of `path`, whatever their extension is."""
+    stem = str(path.with_suffix(""))
+    for name in listing.with_stem(stem):
+        if is_image(name) and "." not in name[len(stem) + 1 :]:
+            yield name
 
 
 def folder_of(name: str) -> str:

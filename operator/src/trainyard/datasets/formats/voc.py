@@ -15,8 +15,8 @@ from trainyard.datasets.formats.base import (
     is_image,
     value_of,
 )
+from trainyard.datasets.formats.places import images_with_stem
 from trainyard.datasets.formats.xml import Element, parse_xml
-from trainyard.datasets.images import EXTENSIONS
 from trainyard.datasets.labels import Label, box_points, finite_number
 from trainyard.datasets.listing import Listing
 from trainyard.datasets.refusals import Refusals
@@ -200,11 +200,8 @@ def _has_image(label: str, listing: Listing) -> bool:
         if part in _LABEL_FOLDERS:
             places += [(*parts[:index], folder, *parts[index + 1 :]) for folder in _IMAGE_FOLDERS]
     for place in places:
-        for extension in EXTENSIONS:
-            for suffix in (extension, extension.upper()):
-                image = str(PurePosixPath(*place).with_suffix(f".{suffix}"))
-                if image in listing:
-                    found = _label_of(image, listing)
-                    if found is not None and found.name == label:
-                        return True
+        for image in images_with_stem(PurePosixPath(*place), listing):
+            found = _label_of(image, listing)
+            if found is not None and found.name == label:
+                return True
     return False

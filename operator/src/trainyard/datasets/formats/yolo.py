@@ -9,8 +9,8 @@ from trainyard.api.dataset import Selection
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
-from trainyard.datasets.formats.base import LABEL_FILE_LIMIT, Annotations, is_image
-from trainyard.datasets.images import EXTENSIONS
+from trainyard.datasets.formats.base import LABEL_FILE_LIMIT, Annotations, is_hidden, is_image
+from trainyard.datasets.formats.places import images_with_stem
 from trainyard.datasets.labels import Label, box_points, checked_name, finite_number, polygon_points
 from trainyard.datasets.listing import Listing
 from trainyard.datasets.refusals import Refusals
@@ -41,7 +41,7 @@ class Yolo:
         for entry in files.listing:
             if is_image(entry.name):
                 self._count += 1
-            elif entry.name.endswith(".txt"):
+            elif entry.name.endswith(".txt") and not is_hidden(entry.name):
                 stem = PurePosixPath(entry.name).stem.lower()
                 if stem not in _NOT_LABELS and not _has_image(entry.name, files.listing):
                     self.refused.add("LabelWithoutImage", entry.name)
@@ -90,13 +90,9 @@ def _has_image(label: str, listing: Listing) -> bool:
         if part == "labels" and "images" not in parts[index + 1 : -1]:
             places.append((*parts[:index], "images", *parts[index + 1 :]))
     for place in places:
-        path = PurePosixPath(*place)
-        for extension in EXTENSIONS:
-            for suffix in (extension, extension.upper()):
-                image = str(path.with_suffix(f".{suffix}"))
-                names = label_names(image)
-                if image in listing and next(x for x in names if x in listing) == label:
-                    return True
+        for image in images_with_stem(PurePosixPath(*place), listing):
+            if next(x for x in label_names(image) if x in listing) == label:
+                return True
     return False
 
 
