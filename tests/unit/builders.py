@@ -10,6 +10,7 @@ from trainyard.api.capability import Capability
 from trainyard.api.comparison import Comparison, LabelCount, SplitContent, SplitPair
 from trainyard.api.dataset import Dataset
 from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
+from trainyard.api.model import TrainedModel
 from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import TrainingProcessStatus
 from trainyard.api.report import EpochReport, LastWords, ProgressReport
@@ -115,6 +116,24 @@ def template(engine: str = "yolo-cls", **spec: Any) -> TrainingTemplate:
                 "baseModel": {"architecture": "yolo11n"},
                 "hyperparameters": {"epochs": 30},
                 "resources": {"gpus": 0},
+                **spec,
+            },
+        }
+    )
+
+
+def trained_model(name: str = "older", *, location: str = LOCATION, **spec: Any) -> TrainedModel:
+    """A TrainedModel of a classifier, by default made by a run of the namespace demo."""
+    weights = {"uri": f"{location}/model.pth", "sha256": "5" * 64, "sizeBytes": 3_500_000}
+    return TrainedModel.model_validate(
+        {
+            "metadata": meta(name),
+            "spec": {
+                "capability": "pets",
+                "type": "ImageClassifierElement",
+                "engine": "yolo-cls",
+                "classes": [{"attribute": "class", "value": "cat", "position": 0}],
+                "artefacts": {"location": location, "weights": weights},
                 **spec,
             },
         }

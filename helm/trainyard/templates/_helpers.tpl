@@ -73,6 +73,8 @@ trainer:
   serviceAccountName: {{ .Values.trainer.serviceAccountName | quote }}
   gracePeriodSeconds: {{ int .Values.trainer.gracePeriodSeconds }}
   snapshotMemory: {{ .Values.trainer.snapshotMemory | quote }}
+  allowedWeights: {{ .Values.trainer.allowedWeights | toJson }}
+  allowedImages: {{ .Values.trainer.allowedImages | toJson }}
   {{- with .Values.trainer.cache }}
   cache:
     hostPath: {{ .hostPath | quote }}

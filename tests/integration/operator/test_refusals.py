@@ -103,12 +103,40 @@ def test_a_field_that_does_not_act_yet_is_refused_by_name(
     assert message == f"TrainingProcess cats: {field} is not supported yet: remove it"
 
 
-def test_a_template_whose_fields_do_not_act_yet_is_refused_by_name(world: World) -> None:
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        pytest.param(
+            {"lr0": "0.1"},
+            "lr0: this has a field of its own: set hyperparameters.learningRate instead",
+            id="field",
+        ),
+        pytest.param(
+            {"dropot": "0.1"},
+            "dropot: not an argument that the engine yolo-cls takes; did you mean dropout?",
+            id="misspelt",
+        ),
+        pytest.param(
+            {"dropout": "nan"},
+            "dropout: 'nan' is not what the engine yolo-cls takes: give a number from 0 to 0.95",
+            id="nan",
+        ),
+    ],
+)
+def test_an_argument_that_the_engine_does_not_take_is_refused_by_name(
+    world: World, extra: dict[str, str], says: str
+) -> None:
     world.inputs()
-    world.template("exporting", exports=["onnx"])
-    world.process("cats", template="exporting")
-    message = _refused(world, "cats", "NotYetSupported", "NotYetSupported")
-    assert message == "TrainingTemplate exporting: spec.exports is not supported yet: remove it"
+    world.process("cats", overrides={"hyperparameters": {"extra": extra}})
+    message = _refused(world, "cats", "InvalidOverride")
+    assert message == f"hyperparameters.extra.{says}"
+
+
+def test_a_template_that_no_process_could_use_says_so_itself(world: World) -> None:
+    world.template("wrong", baseModel={"architecture": "yolo99n"})
+    ready = world.wait_reason("wrong", "Ready", "InvalidTemplate", type_=TEMPLATE)
+    assert ready["status"] == "False"
+    assert ready["message"].startswith("baseModel.architecture: 'yolo99n' is not known to the")
 
 
 def test_an_override_beyond_the_bounds_never_gets_that_far(world: World) -> None:

@@ -11,6 +11,7 @@ from support.trainer import fails, progress_of
 from support.waiting import eventually
 from support.world import World
 
+from trainyard.api.meta import ANNOTATION_EVALUATIONS
 from trainyard.cluster import parse
 from trainyard.cluster.resources import (
     CONFIG_MAP,
@@ -18,6 +19,7 @@ from trainyard.cluster.resources import (
     JOB,
     LEASE,
     LOCK_NAMESPACE,
+    MODEL,
     OWN_KINDS,
     POD,
     PROCESS,
@@ -70,6 +72,8 @@ def _settle(world: World) -> None:
         world.wait_phase(PROCESS, name, phase)
     eventually("the report in status", lambda: "progress" in world.status("running"))
     assert world.status("queued")["data"]["warnings"]
+    world.patch(MODEL, "done", {"metadata": {"annotations": {ANNOTATION_EVALUATIONS: "once"}}})
+    world.wait_reason("done", "EvaluationsRead", "EvaluationsListed", type_=MODEL)
     world.is_alone()
     time.sleep(2)
 

@@ -37,6 +37,8 @@ PROGRAMS = (
     "versitygw",
 )
 GPU_WAIT_SECONDS = 6
+ALLOWED_WEIGHTS = "5" * 64
+"""SHA-256 of weights that the operator's settings allow."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def operator_of_session(
         account=s3,
         settings={
             "store": {"bucket": BUCKET, "prefix": "trainyard", "endpointUrl": s3.endpoint_url},
-            "trainer": {"image": "trainyard/trainer:test"},
+            "trainer": {"image": "trainyard/trainer:test", "allowedWeights": [ALLOWED_WEIGHTS]},
             "gpuWaitSeconds": GPU_WAIT_SECONDS,
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from tests.unit.builders import (
     run_of,
     snapshot_status,
     template,
+    trained_model,
 )
 from tests.unit.cluster.fake_api import FakeApi
 from tests.unit.snapshots import Snapshots, sample
 from trainyard.api.comparison import Comparison, SplitContent
 from trainyard.api.documents import dump_yaml
+from trainyard.api.meta import ANNOTATION_EVALUATIONS
 from trainyard.api.report import LastWords
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.artefacts import ArtefactReader
@@ -41,7 +44,7 @@ from trainyard.cluster.resources import (
     PROCESS,
     TEMPLATE,
 )
-from trainyard.decide.facts import Mismatch, ReceivedReport
+from trainyard.decide.facts import DecisionSettings, FoundEvaluations, Mismatch, ReceivedReport
 from trainyard.stores.folder import FolderStore
 
 JOB_PATH = f"/apis/batch/v1/namespaces/demo/jobs/{JOB_NAME}"
@@ -53,7 +56,9 @@ SECRET_PATH = "/api/v1/namespaces/demo/secrets/trainyard-store"
 class World:
     """A cache and an API server that a gatherer reads."""
 
-    def __init__(self, api: ApiServer, fake: FakeApi, folder: Path) -> None:
+    def __init__(
+        self, api: ApiServer, fake: FakeApi, folder: Path, settings: DecisionSettings = SETTINGS
+    ) -> None:
         self.fake, self.cache = fake, Cache()
         self.reports: dict[str, ReceivedReport] = {}
         self.gatherer = Gatherer(
@@ -62,7 +67,7 @@ class World:
             NodeLock(api),
             ArtefactReader(FolderStore()),
             self.reports.get,
-            SETTINGS,
+            settings,
         )
         self.cache.put(CAPABILITY, capability().to_wire())
         self.cache.put(TEMPLATE, template().to_wire())
@@ -130,6 +135,61 @@ def test_new_process_is_seen_with_all_that_it_names(world: World) -> None:
         *(None, None, None, None),
         None,
     )
+
+
+class TestBaseModel:
+    def test_that_the_template_starts_from_is_seen(self, world: World) -> None:
+        world.cache.put(TEMPLATE, template(baseModel={"trainedModel": "older"}).to_wire())
+        world.cache.put(PROCESS, process().to_wire())
+        found = world.gatherer.process("demo/digits")
+        assert found is not None
+        assert found.base_model is None
+        world.cache.put(MODEL, trained_model("older").to_wire())
+        found = world.gatherer.process("demo/digits")
+        assert found is not None and found.base_model is not None
+        assert found.base_model.metadata.name == "older"
+
+    def test_of_another_namespace_is_none(self, world: World) -> None:
+        world.cache.put(TEMPLATE, template(baseModel={"trainedModel": "older"}).to_wire())
+        world.cache.put(PROCESS, process().to_wire())
+        raw = trained_model("older").to_wire()
+        raw["metadata"]["namespace"] = "team"
+        world.cache.put(MODEL, raw)
+        found = world.gatherer.process("demo/digits")
+        assert found is not None
+        assert found.base_model is None
+
+
+class TestModel:
+    def test_that_is_not_there_has_no_facts(self, world: World) -> None:
+        assert world.gatherer.model("demo/older") is None
+
+    def test_that_nobody_marked_is_not_looked_up_in_the_store(self, world: World) -> None:
+        world.cache.put(MODEL, trained_model("older").to_wire())
+        found = world.gatherer.model("demo/older")
+        assert found is not None
+        assert found.evaluations is None
+
+    def test_that_lies_elsewhere_is_not_looked_up(self, world: World, tmp_path: Path) -> None:
+        raw = trained_model("older", location=f"file://{tmp_path}").to_wire()
+        raw["metadata"]["annotations"] = {ANNOTATION_EVALUATIONS: "now"}
+        world.cache.put(MODEL, raw)
+        found = world.gatherer.model("demo/older")
+        assert found is not None
+        assert found.evaluations is None
+
+    def test_that_was_marked_has_the_evaluations_of_the_store(
+        self, api: ApiServer, fake: FakeApi, tmp_path: Path
+    ) -> None:
+        settings = replace(SETTINGS, store_root=f"file://{tmp_path}")
+        world = World(api, fake, tmp_path, settings)
+        location = f"file://{tmp_path}/runs/demo/uid/1"
+        raw = trained_model("older", location=location).to_wire()
+        raw["metadata"]["annotations"] = {ANNOTATION_EVALUATIONS: "now"}
+        world.cache.put(MODEL, raw)
+        found = world.gatherer.model("demo/older")
+        assert found is not None
+        assert found.evaluations == FoundEvaluations(())
 
 
 def test_missing_secret_is_seen(world: World) -> None:

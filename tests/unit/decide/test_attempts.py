@@ -9,6 +9,7 @@ import pytest
 from tests.unit.builders import LOCATION, NOW, after, attempted, run_of
 from trainyard.api.process import Retry
 from trainyard.api.process_status import Attempt, CheckpointStatus
+from trainyard.api.template import Hyperparameters
 from trainyard.decide import attempts
 
 CHECKPOINT = CheckpointStatus(
@@ -84,20 +85,36 @@ def test_nobody_backs_off_after_a_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reasons", "shrinks", "expected"),
+    ("reasons", "shrinks", "expected", "automatic"),
     [
-        (("GPUOutOfMemory",), True, 8),
-        (("GPUOutOfMemory", "Stopped", "GPUOutOfMemory"), True, 4),
-        (("GPUOutOfMemory",) * 9, True, 1),
-        (("GPUOutOfMemory",), False, 16),
-        (("OutOfMemory",), True, 16),
+        ((), True, None, None),
+        (("GPUOutOfMemory",), True, 8, 16),
+        (("GPUOutOfMemory", "Stopped", "GPUOutOfMemory"), True, 4, 8),
+        (("GPUOutOfMemory",) * 9, True, 1, 1),
+        (("GPUOutOfMemory",), False, None, None),
+        (("OutOfMemory",), True, None, None),
     ],
 )
 def test_batch_is_halved_for_each_time_that_the_gpu_ran_out(
-    reasons: tuple[str, ...], shrinks: bool, expected: int
+    reasons: tuple[str, ...], shrinks: bool, expected: int | None, automatic: int | None
 ) -> None:
-    rule = Retry(limit=9, shrink_batch_on_out_of_memory=shrinks)
-    assert attempts.batch_size(16, tried(*reasons), rule) == expected
+    rule, tries = Retry(limit=9, shrink_batch_on_out_of_memory=shrinks), tried(*reasons)
+    recipe = Hyperparameters(batch_size=16)
+    assert attempts.batch_size(recipe, tries, rule) == expected
+    chosen = recipe.model_copy(update={"automatic_batch_size": True})
+    assert attempts.batch_size(chosen, tries, rule) == automatic
+
+
+def test_batch_that_was_not_chosen_automatically_takes_the_choice_from_the_trainer() -> None:
+    base = run_of(attempted())
+    hyper = base.template.hyperparameters.model_copy(update={"automatic_batch_size": True})
+    chosen = base.model_copy(
+        update={"template": base.template.model_copy(update={"hyperparameters": hyper})}
+    )
+    made = attempts.run_of(chosen, 2, LOCATION, None, 8).template.hyperparameters
+    assert (made.batch_size, made.automatic_batch_size) == (8, False)
+    same = attempts.run_of(chosen, 2, LOCATION, None, None).template.hyperparameters
+    assert same == hyper
 
 
 def test_active_time_is_that_of_all_attempts_and_of_the_present_one_so_far() -> None:

@@ -19,8 +19,8 @@ from tests.unit.builders import (
 )
 from trainyard.api.documents import DocumentError, digest, dump_yaml, load_yaml
 from trainyard.api.process import Overrides, ResourcesOverrides, Splits
-from trainyard.api.process_status import Resolved
-from trainyard.api.run import RunFile, StoreLocation
+from trainyard.api.process_status import Resolved, ResolvedInput
+from trainyard.api.run import BaseWeights, RunFile, StoreLocation
 from trainyard.decide.resolve import (
     OverrideError,
     output_location,
@@ -50,6 +50,7 @@ def resolved(**changes: Any) -> Resolved:
 
 
 BASE = resolved().fingerprint
+BASE_WEIGHTS = BaseWeights(uri="s3://b/base.pth", sha256="5" * 64)
 
 
 class TestOverrides:
@@ -69,6 +70,12 @@ class TestOverrides:
         spec = template(hyperparameters={"epochs": 30}).spec
         overrides = process(overrides={"hyperparameters": {"epochs": 100}}).spec.overrides
         assert resolve_template(spec, overrides).hyperparameters.epochs == 100
+
+    def test_merge_arguments_of_the_engine_by_name(self) -> None:
+        spec = template(hyperparameters={"extra": {"dropout": "0.2", "nbs": "64"}}).spec
+        given = {"hyperparameters": {"extra": {"nbs": "128", "cos_lr": "true"}}}
+        made = resolve_template(spec, process(overrides=given).spec.overrides)
+        assert made.hyperparameters.extra == {"dropout": "0.2", "nbs": "128", "cos_lr": "true"}
 
     def test_that_break_a_bound_are_named(self) -> None:
         # Admission refuses this value; an object stored under other rules may still have it.
@@ -112,6 +119,7 @@ class TestFingerprint:
         "changes",
         [
             pytest.param({"image": "trainer:2"}, id="the image"),
+            pytest.param({"base": BASE_WEIGHTS}, id="the weights that it starts from"),
             pytest.param({"capability": capability("cat").spec}, id="the classes"),
             pytest.param({"capability": capability("dog", "cat").spec}, id="their positions"),
             pytest.param(
@@ -150,6 +158,24 @@ def test_resolved_names_every_input_once_with_its_digest() -> None:
     assert (made.template.name, made.template.digest) == ("recipe", digest(template().spec))
     assert [(item.name, item.digest[0]) for item in made.datasets] == [("dev", "b"), ("train", "a")]
     assert made.image == "trainer:1"
+
+
+def test_weights_to_start_from_are_resolved_by_the_name_that_the_template_gives_them() -> None:
+    assert resolved().base is None
+    by_uri = resolved(base=BASE_WEIGHTS).base
+    assert by_uri == ResolvedInput(name="s3://b/base.pth", digest="5" * 64)
+    from_model = template(baseModel={"trainedModel": "older"}).spec
+    by_name = resolved(base=BASE_WEIGHTS, template=from_model).base
+    assert by_name == ResolvedInput(name="older", digest="5" * 64)
+
+
+def test_the_same_model_name_with_other_weights_is_another_run() -> None:
+    from_model = template(baseModel={"trainedModel": "older"}).spec
+    others = BASE_WEIGHTS.model_copy(update={"sha256": "6" * 64})
+    prints = {
+        resolved(template=from_model, base=base).fingerprint for base in (BASE_WEIGHTS, others)
+    }
+    assert len(prints) == 2
 
 
 def test_dataset_without_a_snapshot_is_an_error_that_names_it() -> None:
@@ -195,6 +221,10 @@ class TestRunFile:
         assert run.datasets.train[0].digest == "a" * 64
         assert run.datasets.train[0].uri == f"{STORE_ROOT}/datasets/demo/aaaaaaaa"
         assert run.datasets.test == ()
+
+    def test_carries_the_weights_that_it_starts_from(self) -> None:
+        assert made_run().base is None
+        assert made_run(base=BASE_WEIGHTS).base == BASE_WEIGHTS
 
     def test_reports_nowhere_without_an_address(self) -> None:
         assert made_run(progress_url=None).progress is None

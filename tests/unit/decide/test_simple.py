@@ -1,4 +1,4 @@
-"""Capability, TrainingTemplate and TrainedModel only say whether they can be used."""
+"""Capability and TrainingTemplate only say whether they can be used."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.builders import NOW, after, attempted, capability, meta, run_of, template, verified
+from tests.unit.builders import NOW, after, capability, template
 from trainyard.api.meta import Condition
-from trainyard.api.model import TrainedModel
-from trainyard.decide.results import model_spec
-from trainyard.decide.simple import decide_capability, decide_model, decide_template
-
-
-def model() -> TrainedModel:
-    known = attempted()
-    spec = model_spec(known.process, run_of(known), verified(known), NOW)
-    return TrainedModel.model_validate({"metadata": meta("digits"), "spec": spec.to_wire()})
+from trainyard.decide.simple import decide_capability, decide_template
 
 
 def ready(conditions: tuple[Condition, ...]) -> tuple[str, str, str]:
@@ -27,44 +19,48 @@ def ready(conditions: tuple[Condition, ...]) -> tuple[str, str, str]:
 ACCEPTED = ("True", "Accepted", "processes can use it")
 
 
-def test_capability_is_ready_and_counts_its_classes() -> None:
-    status = decide_capability(capability("a", "b", "c"), NOW).status
+@pytest.mark.parametrize("type_", ["ImageClassifierElement", "BoxEmbedderElement"])
+def test_capability_is_ready_and_counts_its_classes(type_: str) -> None:
+    status = decide_capability(capability("a", "b", "c", type_=type_), NOW).status
     assert ready(status.conditions) == ACCEPTED
     assert (status.classes, status.observed_generation) == (3, 1)
 
 
-def test_capability_of_a_type_that_does_not_act_yet_is_not_ready() -> None:
-    status = decide_capability(capability("a", type_="BoxEmbedderElement"), NOW).status
-    assert ready(status.conditions) == (
-        "False",
-        "NotYetSupported",
-        "spec.type: BoxEmbedderElement is not supported yet: remove it",
-    )
+@pytest.mark.parametrize(
+    ("base", "shown"),
+    [
+        ({"architecture": "yolo11n"}, "yolo11n"),
+        ({"trainedModel": "older"}, "older"),
+        ({"weights": {"uri": "s3://b/models/base.pth", "sha256": "0" * 64}}, "base.pth"),
+    ],
+)
+def test_template_is_ready_and_shows_what_it_starts_from(base: dict[str, Any], shown: str) -> None:
+    status = decide_template(template(baseModel=base), NOW).status
+    assert ready(status.conditions) == ACCEPTED
+    assert status.base == shown
 
 
-def test_template_is_ready() -> None:
-    assert ready(decide_template(template(), NOW).status.conditions) == ACCEPTED
-
-
-def test_template_with_a_field_that_does_not_act_yet_is_not_ready() -> None:
-    status = decide_template(template(exports=["onnx"]), NOW).status
-    assert ready(status.conditions)[1:] == (
-        "NotYetSupported",
-        "spec.exports is not supported yet: remove it",
-    )
-
-
-def test_model_is_ready_and_shows_the_size_of_its_weights() -> None:
-    status = decide_model(model(), NOW).status
-    assert ready(status.conditions)[0] == "True"
-    assert status.display is not None
-    assert status.display.size == "3.3 MiB"
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"baseModel": {"architecture": "yolo99n"}}, "baseModel.architecture: 'yolo99n'"),
+        ({"hyperparameters": {"extra": {"mix": "1"}}}, "hyperparameters.extra.mix: not an"),
+        ({"evaluation": {"primaryMetric": "mAP50"}}, "evaluation.primaryMetric: 'mAP50'"),
+    ],
+)
+def test_template_that_names_what_its_engine_lacks_is_not_ready(
+    spec: dict[str, Any], says: str
+) -> None:
+    status = decide_template(template(**spec), NOW).status
+    (state, reason, message) = ready(status.conditions)
+    assert (state, reason) == ("False", "InvalidTemplate")
+    assert message.startswith(says)
 
 
 @pytest.mark.parametrize(
     ("decide", "made"),
-    [(decide_capability, capability()), (decide_template, template()), (decide_model, model())],
-    ids=["capability", "template", "model"],
+    [(decide_capability, capability()), (decide_template, template())],
+    ids=["capability", "template"],
 )
 def test_deciding_again_with_the_written_status_changes_nothing(decide: Any, made: Any) -> None:
     first = decide(made, NOW)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.builders import (
+    LOCATION,
+    SETTINGS,
+    STORE_ROOT,
     capability,
     compared,
     content,
@@ -16,6 +20,7 @@ from tests.unit.builders import (
     ready_datasets,
     snapshot_status,
     template,
+    trained_model,
 )
 from trainyard.api.comparison import (
     AlikeImages,
@@ -28,7 +33,8 @@ from trainyard.api.comparison import (
 from trainyard.api.reasons import Reason
 from trainyard.decide.facts import Unavailable
 from trainyard.decide.finding import Finding
-from trainyard.decide.validation import FITS, METRICS, POLICIES, validate
+from trainyard.decide.recipe import METRICS
+from trainyard.decide.validation import FITS, POLICIES, validate
 
 WAITS, FINAL = False, True
 AA, CC, DD = (("a", "a"), ("c", "c"), ("d", "d"))
@@ -42,6 +48,12 @@ def test_what_fits_together_has_no_finding() -> None:
     assert changed() is None
 
 
+WEIGHTS_SHA256 = "5" * 64
+WEIGHTS = {"weights": {"uri": "s3://models/base.pth", "sha256": WEIGHTS_SHA256}}
+IMAGE = f"registry.example/trainer@sha256:{'7' * 64}"
+ALLOWING = replace(
+    SETTINGS, allowed_weights=frozenset({WEIGHTS_SHA256}), allowed_images=frozenset({IMAGE})
+)
 CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
     "a missing capability is waited for": (
         {"capability": None},
@@ -111,6 +123,122 @@ CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
         Reason.INVALID_OVERRIDE,
         "evaluation.primaryMetric: 'mAP50' is not a metric of engine yolo-cls: use one of top-1, "
         "top-5",
+        FINAL,
+    ),
+    "an architecture that the engine lacks is final": (
+        {"template": template(baseModel={"architecture": "yolov5n"})},
+        Reason.INVALID_OVERRIDE,
+        "baseModel.architecture: 'yolov5n' is not known to the engine yolo-cls: use one of yolo11, "
+        "yolo12, yolo26, yolov8 followed by its size (n, s, m, l or x), such as yolo11n",
+        FINAL,
+    ),
+    "an argument that the engine lacks is final": (
+        {"template": template(hyperparameters={"extra": {"mixup": "0.1"}})},
+        Reason.INVALID_OVERRIDE,
+        "hyperparameters.extra.mixup: not an argument that the engine yolo-cls takes; it takes "
+        "cos_lr, deterministic, dropout, freeze, nbs, warmup_bias_lr, warmup_momentum",
+        FINAL,
+    ),
+    "an argument out of bounds is final": (
+        {"process": process(overrides={"hyperparameters": {"extra": {"dropout": "1.5"}}})},
+        Reason.INVALID_OVERRIDE,
+        "hyperparameters.extra.dropout: '1.5' is not what the engine yolo-cls takes: give a number "
+        "from 0 to 0.95",
+        FINAL,
+    ),
+    "an argument that is no number is final": (
+        {"process": process(overrides={"hyperparameters": {"extra": {"dropout": "nan"}}})},
+        Reason.INVALID_OVERRIDE,
+        "hyperparameters.extra.dropout: 'nan' is not what the engine yolo-cls takes: give a number "
+        "from 0 to 0.95",
+        FINAL,
+    ),
+    "weights that the settings do not allow are waited for": (
+        {"template": template(baseModel=WEIGHTS)},
+        Reason.WEIGHTS_NOT_ALLOWED,
+        "the weights s3://models/base.pth that TrainingTemplate recipe starts from have the "
+        f"SHA-256 {WEIGHTS_SHA256}, which the operator's settings do not allow: have an "
+        "administrator add it to trainer.allowedWeights, or start from an architecture or from a "
+        "model that was trained in namespace demo",
+        WAITS,
+    ),
+    "weights below the namespace's runs need to be allowed too": (
+        {
+            "template": template(
+                baseModel={"weights": {"uri": f"{LOCATION}/model.pth", "sha256": WEIGHTS_SHA256}}
+            )
+        },
+        Reason.WEIGHTS_NOT_ALLOWED,
+        f"the weights {LOCATION}/model.pth that TrainingTemplate recipe starts from have the "
+        f"SHA-256 {WEIGHTS_SHA256}, which the operator's settings do not allow: have an "
+        "administrator add it to trainer.allowedWeights, or start from an architecture or from a "
+        "model that was trained in namespace demo",
+        WAITS,
+    ),
+    "a model to start from is waited for": (
+        {"template": template(baseModel={"trainedModel": "older"})},
+        Reason.BASE_MODEL_NOT_FOUND,
+        "waiting for TrainedModel older, from which TrainingTemplate recipe starts and which does "
+        "not exist in namespace demo: train or apply it",
+        WAITS,
+    ),
+    "a model of another engine is final": (
+        {
+            "template": template(baseModel={"trainedModel": "older"}),
+            "base_model": trained_model("older", engine="yolo-det"),
+        },
+        Reason.ENGINE_MISMATCH,
+        "TrainedModel older is of engine yolo-det, and TrainingTemplate recipe, which starts from "
+        "it, has engine yolo-cls: start from a model of the same engine",
+        FINAL,
+    ),
+    "a model without weights is final": (
+        {
+            "template": template(baseModel={"trainedModel": "older"}),
+            "base_model": trained_model("older", artefacts={"location": LOCATION}),
+        },
+        Reason.BASE_MODEL_UNUSABLE,
+        "TrainedModel older, from which TrainingTemplate recipe starts, names no "
+        "artefacts.weights: start from another model",
+        FINAL,
+    ),
+    "a model that was not made by a run of the namespace needs its digest allowed": (
+        {
+            "template": template(baseModel={"trainedModel": "older"}),
+            "base_model": trained_model("older", location=f"{STORE_ROOT}/runs/team/uid/1"),
+        },
+        Reason.WEIGHTS_NOT_ALLOWED,
+        f"the weights {STORE_ROOT}/runs/team/uid/1/model.pth that TrainingTemplate recipe starts "
+        f"from have the SHA-256 {WEIGHTS_SHA256}, which the operator's settings do not allow: "
+        "have an administrator add it to trainer.allowedWeights, or start from an architecture or "
+        "from a model that was trained in namespace demo",
+        WAITS,
+    ),
+    "an image that the settings do not allow is waited for": (
+        {"template": template(image=IMAGE)},
+        Reason.IMAGE_NOT_ALLOWED,
+        f"TrainingTemplate recipe: the operator's settings do not allow the image {IMAGE}: have "
+        "an administrator add it to trainer.allowedImages, or leave image out",
+        WAITS,
+    ),
+    "a box of a class whose outlines are wanted is final": (
+        {
+            "capability": capability(type_="DetectorElement", geometry="polygon"),
+            "template": template("yolo-seg"),
+            "data": compared(train=content(geometry="box"), dev=content(geometry="polygon")),
+        },
+        Reason.CLASSES_MISSING,
+        "Capability pets has class=cat, class=dog, of which the train data (train) has no example "
+        "of geometry polygon: add such labels, or use a capability that learns from those that "
+        "are there",
+        FINAL,
+    ),
+    "a label of the whole image for a box classifier is final": (
+        {"capability": capability(type_="BoxClassifierElement")},
+        Reason.CLASSES_MISSING,
+        "Capability pets has class=cat, class=dog, of which the train data (train) has no example "
+        "of geometry box or polygon: add such labels, or use a capability that learns from those "
+        "that are there",
         FINAL,
     ),
     "a class without an example is final": (
@@ -218,6 +346,38 @@ CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
 
 
 NO_FINDING: dict[str, dict[str, Any]] = {
+    "weights that the settings allow": {
+        "template": template(baseModel=WEIGHTS),
+        "settings": ALLOWING,
+    },
+    "a model of a run of the namespace": {
+        "template": template(baseModel={"trainedModel": "older"}),
+        "base_model": trained_model("older"),
+    },
+    "a model from elsewhere whose digest the settings allow": {
+        "template": template(baseModel={"trainedModel": "older"}),
+        "base_model": trained_model("older", location="s3://elsewhere"),
+        "settings": ALLOWING,
+    },
+    "an image that the settings allow": {"template": template(image=IMAGE), "settings": ALLOWING},
+    "an argument of the engine": {
+        "template": template(hyperparameters={"extra": {"dropout": "0.2"}})
+    },
+    "exports": {"template": template(exports=["onnx", "torchscript"])},
+    "outlines": {
+        "capability": capability(type_="DetectorElement", geometry="polygon"),
+        "template": template("yolo-seg"),
+        "data": compared(train=content(geometry="polygon"), dev=SplitContent(5)),
+    },
+    "boxes of classes": {
+        "capability": capability(type_="BoxClassifierElement"),
+        "data": compared(train=content(geometry="box"), dev=content(geometry="polygon")),
+    },
+    "boxes of identities": {
+        "capability": capability(type_="BoxEmbedderElement"),
+        "template": template("embedder"),
+        "data": compared(train=content(geometry="box"), dev=content(geometry="box")),
+    },
     "dev and test that share images and groups": {
         "data": compared(
             SplitPair("dev", "test", SharedImages(1, (AA,)), SharedGroups(1, (1, 1), ("p",))),
@@ -279,31 +439,12 @@ def test_override_that_breaks_a_bound_is_final_and_names_the_field() -> None:
     )
 
 
-UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
-    "reuse": (
-        {"process": process(onExistingRun="Reuse")},
+def test_field_that_does_not_act_yet_is_final_and_named() -> None:
+    assert changed(process=process(onExistingRun="Reuse")) == Finding(
+        Reason.NOT_YET_SUPPORTED,
         "TrainingProcess digits: spec.onExistingRun: Reuse is not supported yet: remove it",
-    ),
-    "weights to start from": (
-        {
-            "template": template(
-                baseModel={"weights": {"uri": "s3://b/w.pt", "sha256": "0" * 64}},
-            )
-        },
-        "TrainingTemplate recipe: spec.baseModel.weights is not supported yet: remove it",
-    ),
-    "a box classifier": (
-        {"capability": capability("cat", type_="BoxClassifierElement")},
-        "Capability pets: spec.type: BoxClassifierElement is not supported yet: remove it",
-    ),
-}
-
-
-@pytest.mark.parametrize(("changes", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED)
-def test_field_that_does_not_act_yet_is_final_and_named(
-    changes: dict[str, Any], message: str
-) -> None:
-    assert changed(**changes) == Finding(Reason.NOT_YET_SUPPORTED, message, final=True)
+        final=True,
+    )
 
 
 def test_what_can_never_run_is_said_before_what_may_still_come() -> None:

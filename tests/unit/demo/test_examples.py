@@ -11,8 +11,9 @@ from trainyard.api.capability import Capability
 from trainyard.api.dataset import Dataset
 from trainyard.api.process import TrainingProcess
 from trainyard.api.template import TrainingTemplate
+from trainyard.decide.recipe import METRICS
 from trainyard.decide.resolve import resolve_template
-from trainyard.decide.validation import FITS, METRICS
+from trainyard.decide.validation import FITS
 from trainyard_demo import outcome, store
 from trainyard_demo.data import nuclei
 from trainyard_demo.follow import DATASETS, FOLDERS, PROCESSES

@@ -53,6 +53,8 @@ def test_every_setting_can_be_set() -> None:
             grace_period_seconds=30,
             snapshot_memory="4Gi",
             cache=CacheSettings(host_path="/srv/trainyard", size="200Gi"),
+            allowed_weights=("5" * 64,),
+            allowed_images=(f"registry.example/trainer@sha256:{'7' * 64}",),
         ),
         progress=ProgressSettings(url="http://10.96.0.9:8080", max_body_bytes=2048),
         namespaces=("a", "b"),

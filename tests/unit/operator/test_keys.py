@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.builders import dataset, process
+from tests.unit.builders import dataset, process, template
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.resources import (
     CAPABILITY,
@@ -43,6 +43,7 @@ def cache() -> Cache:
         tp(ELSEWHERE, metadata={"namespace": "team"}),
     ):
         made.put(PROCESS, raw)
+    made.put(TEMPLATE, template(baseModel={"trainedModel": "older"}).to_wire())
     return made
 
 
@@ -121,6 +122,16 @@ CASES: dict[str, tuple[ResourceType, dict[str, Any], set[Key]]] = {
         CAPABILITY,
         named("recipe"),
         {Key("Capability", "demo/recipe")},
+    ),
+    "a model wakes itself and the processes whose template starts from it": (
+        MODEL,
+        named("older"),
+        {Key("TrainedModel", "demo/older"), *process_keys(WAITING, OTHER_NODE)},
+    ),
+    "a model wakes no process of another namespace": (
+        MODEL,
+        {"metadata": {"namespace": "team", "name": "older"}},
+        {Key("TrainedModel", "team/older")},
     ),
     "a model wakes itself": (MODEL, named("digits"), {Key("TrainedModel", "demo/digits")}),
 }

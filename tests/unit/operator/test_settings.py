@@ -56,6 +56,28 @@ def test_size_of_the_cache_is_a_quantity(size: Any, expected: int) -> None:
     assert (cache.path, cache.size_bytes) == ("/var/lib/trainyard/cache", expected)
 
 
+def test_what_templates_may_name_is_allowed_by_digest() -> None:
+    image = f"registry.example/trainer@sha256:{'7' * 64}"
+    trainer = {"image": "x", "allowedWeights": ["5" * 64], "allowedImages": [image]}
+    made = decision_settings(parse_settings(text(trainer=trainer)))
+    assert (made.allowed_weights, made.allowed_images) == ({"5" * 64}, {image})
+    plain = decision_settings(parse_settings(text()))
+    assert (plain.allowed_weights, plain.allowed_images) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    ("trainer", "field"),
+    [
+        ({"allowedWeights": ["5" * 63]}, "trainer.allowedWeights.0"),
+        ({"allowedWeights": ["*"]}, "trainer.allowedWeights.0"),
+        ({"allowedImages": ["registry.example/trainer:latest"]}, "trainer.allowedImages.0"),
+    ],
+)
+def test_what_is_no_digest_is_refused(trainer: dict[str, Any], field: str) -> None:
+    with pytest.raises(SettingsError, match=f"settings: {field}: String should match pattern"):
+        parse_settings(text(trainer={"image": "x", **trainer}))
+
+
 @pytest.mark.parametrize("path", ["/data/cache", "/mnt/nvme0/trainyard", "/var/cache/trainyard"])
 def test_cache_is_a_folder_of_its_own(path: str) -> None:
     cache = parse_settings(text(**with_cache(hostPath=path))).trainer.cache

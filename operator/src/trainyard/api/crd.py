@@ -122,7 +122,7 @@ KINDS: tuple[Kind, ...] = (
         "tt",
         (
             Column("ENGINE", ".spec.engine", "The training engine."),
-            Column("MODEL", ".spec.baseModel.architecture", "The architecture."),
+            Column("MODEL", ".status.base", "What training starts from."),
             Column("EPOCHS", ".spec.hyperparameters.epochs", "Passes over the data.", "integer"),
             AGE,
         ),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import AwareDatetime, Field, FiniteFloat, model_validator
 
 from trainyard.api._base import Name, Sha256, StrictModel
 from trainyard.api.template import Evaluation
@@ -62,7 +61,7 @@ class EvaluationFile(StrictModel):
     """On the data that the best epoch was chosen on."""
     test: EvaluatedSplit | None = None
     """On held-out data."""
-    created_at: datetime
+    created_at: AwareDatetime
     """When it was measured."""
 
     @model_validator(mode="after")

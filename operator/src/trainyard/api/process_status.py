@@ -46,6 +46,9 @@ class Resolved(ApiModel):
     """The capability's spec."""
     template: ResolvedInput | None = None
     """The template's spec with the overrides applied."""
+    base: ResolvedInput | None = None
+    """The weights that it starts from: the name of the TrainedModel, or the place of the file, and
+    the digest of the file. Absent for a training from scratch."""
     datasets: Annotated[
         tuple[ResolvedInput, ...], Field(max_length=192, json_schema_extra=map_list("name"))
     ] = ()

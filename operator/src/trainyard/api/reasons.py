@@ -20,6 +20,7 @@ class ConditionType(StrEnum):
     COMPLETE = "Complete"  # ended with a verified model
     FAILED = "Failed"  # ended without
     FINISHED = "Finished"  # ended, either way
+    EVALUATIONS_READ = "EvaluationsRead"  # TrainedModel: whether all of its evaluations are listed
 
 
 class Reason(StrEnum):
@@ -30,13 +31,17 @@ class Reason(StrEnum):
     STORE_SECRET_MISSING = "StoreSecretMissing"  # noqa: S105 -- the namespace has no Secret trainyard-store
     CAPABILITY_NOT_FOUND = "CapabilityNotFound"  # spec.capability names none in the namespace
     TEMPLATE_NOT_FOUND = "TemplateNotFound"  # spec.template names none in the namespace
+    BASE_MODEL_NOT_FOUND = "BaseModelNotFound"  # baseModel.trainedModel names none there
+    WEIGHTS_NOT_ALLOWED = "WeightsNotAllowed"  # trainer.allowedWeights lacks the digest
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed"  # trainer.allowedImages lacks the template's image
     DATASET_NOT_FOUND = "DatasetNotFound"  # spec.datasets names one that is not there
     DATASET_NOT_READY = "DatasetNotReady"  # a dataset has no snapshot yet
     STORE_UNAVAILABLE = "StoreUnavailable"  # the object store does not answer; tried again
     COMPARING_SPLITS = "ComparingSplits"  # the splits of another process are being compared first
     # Validated: it never can run as it is.
-    ENGINE_MISMATCH = "EngineMismatch"  # the engine does not train this type of capability
-    INVALID_OVERRIDE = "InvalidOverride"  # template and overrides together break a bound
+    ENGINE_MISMATCH = "EngineMismatch"  # this capability, or the base model, is of another engine
+    BASE_MODEL_UNUSABLE = "BaseModelUnusable"  # the model that training starts from has no weights
+    INVALID_OVERRIDE = "InvalidOverride"  # template and overrides break a bound or name the unknown
     CLASSES_MISSING = "ClassesMissing"  # the train data lacks a class of the capability
     SPLITS_OVERLAP = "SplitsOverlap"  # the same image is in train and in dev or test
     GROUPS_OVERLAP = "GroupsOverlap"  # samples of one group are in train and in dev or test
@@ -113,3 +118,9 @@ class Reason(StrEnum):
 
     # Ready of the others.
     ACCEPTED = "Accepted"  # processes can use it
+    INVALID_TEMPLATE = "InvalidTemplate"  # it names what its engine does not have
+
+    # EvaluationsRead of a TrainedModel.
+    EVALUATIONS_LISTED = "EvaluationsListed"  # status.evaluations has all that the store has
+    EVALUATIONS_UNUSABLE = "EvaluationsUnusable"  # files that are no evaluation, or too many
+    LOCATION_NOT_ALLOWED = "LocationNotAllowed"  # the model lies outside of its namespace's runs

@@ -45,6 +45,16 @@ Quantity = Annotated[
 """A Kubernetes resource quantity: `2`, `500m`, `8Gi`."""
 
 
+ImageByDigest = Annotated[
+    str,
+    StringConstraints(
+        max_length=512, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$"
+    ),
+    Says("an image named by its digest, NAME@sha256:DIGEST"),
+]
+"""A container image that cannot become another one."""
+
+
 class Engine(StrEnum):
     """The training engines."""
 
@@ -64,7 +74,8 @@ class Weights(ApiModel):
     ]
     """Where the file lies in the store, `s3://bucket/key`."""
     sha256: Sha256
-    """Digest of the file; the operator's settings must allow it."""
+    """Digest of the file, which must be among `trainer.allowedWeights` of the operator's
+    settings."""
 
 
 class BaseModelRef(ApiModel):
@@ -89,9 +100,12 @@ class BaseModelRef(ApiModel):
     ) = None
     """An architecture with its size, trained from scratch, for example `yolo11n`."""
     weights: Weights | None = None
-    """Weights in the store. Not supported yet."""
+    """Weights in the store, in the format of a finished run's `model.pth`, which names its
+    architecture and classes itself. Of the classes those that the capability has too are taken
+    over."""
     trained_model: Name | None = None
-    """A TrainedModel of this namespace. Not supported yet."""
+    """A TrainedModel of this namespace, of the same engine: training goes on from its weights. A
+    process waits until there is one of that name."""
 
 
 class Optimizer(StrEnum):
@@ -150,7 +164,9 @@ class Hyperparameters(ApiModel):
         ]
         | None
     ) = Field(default=None, max_length=64)
-    """Engine arguments that have no field here, as strings. Not supported yet."""
+    """Arguments of the engine that have no field here, as strings, for example `mixup: "0.1"`. A
+    process with one that the engine does not take, or a value out of its bounds, fails before it
+    starts. Overrides change single ones."""
 
 
 class AugmentationPreset(StrEnum):
@@ -243,8 +259,8 @@ class TrainingTemplateSpec(ApiModel):
     description: Text | None = None
     """What the recipe is good for."""
     engine: Engine
-    """`yolo-det` finds boxes, `yolo-cls` classifies whole images. `yolo-seg` (polygons) and
-    `embedder` (vectors) are not supported yet."""
+    """`yolo-det` finds boxes, `yolo-seg` outlines (polygons), `yolo-cls` classifies whole images or
+    what boxes show, `embedder` turns what boxes show into vectors."""
     base_model: BaseModelRef
     """What training starts from."""
     hyperparameters: Hyperparameters = Hyperparameters()
@@ -256,21 +272,12 @@ class TrainingTemplateSpec(ApiModel):
     exports: Annotated[
         tuple[ExportFormat, ...], Field(max_length=4, json_schema_extra=set_list())
     ] = ()
-    """Formats to export besides .pth. Not supported yet."""
+    """Formats to export besides .pth."""
     resources: Resources = Resources()
     """What the training pod asks of its machine."""
-    image: (
-        Annotated[
-            str,
-            StringConstraints(
-                max_length=512,
-                pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$",
-            ),
-            Says("an image named by its digest, NAME@sha256:DIGEST"),
-        ]
-        | None
-    ) = None
-    """Another trainer image, by digest. Not supported yet."""
+    image: ImageByDigest | None = None
+    """Another trainer image, by digest, which must be among `trainer.allowedImages` of the
+    operator's settings."""
 
 
 class TrainingTemplateStatus(ApiModel):
@@ -282,6 +289,8 @@ class TrainingTemplateStatus(ApiModel):
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
     ] = ()
     """`Ready`: processes can use the template."""
+    base: str = ""
+    """What training starts from, for the column."""
 
 
 class TrainingTemplate(Resource):

@@ -1,8 +1,9 @@
-"""What the store says, as facts: verified artefacts, verified snapshots, compared splits."""
+"""What the store says, as facts: verified artefacts and snapshots, evaluations, compared splits."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -11,19 +12,26 @@ from pydantic import ValidationError
 
 from trainyard.api.comparison import Comparison, SplitName
 from trainyard.api.dataset import Dataset
+from trainyard.api.evaluation import (
+    EVALUATION_BYTES,
+    EVALUATIONS_LISTED,
+    EvaluationFile,
+    evaluations_folder,
+)
 from trainyard.api.manifest import SNAPSHOT_NAME, SnapshotManifest
 from trainyard.api.process import Splits
 from trainyard.api.reasons import Reason
 from trainyard.datasets.splits import compare_splits
 from trainyard.decide.facts import (
+    FoundEvaluations,
     Mismatch,
     Unavailable,
     VerifiedArtefacts,
     VerifiedCheckpoint,
     VerifiedSnapshot,
 )
-from trainyard.stores.base import Store, join
-from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound, StoreError
+from trainyard.stores.base import ObjectInfo, Store, join
+from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound, ObjectTooLarge, StoreError
 from trainyard.stores.verify import newest_checkpoint, verify_manifest
 
 REMEMBERED = 1024
@@ -91,6 +99,54 @@ class ArtefactReader:
             return VerifiedSnapshot(location, SnapshotManifest.model_validate_json(data))
         except ValidationError as error:
             return Mismatch(f"{uri} is no snapshot: {error.errors()[0]['msg']}")
+
+    def evaluations(self, location: str) -> FoundEvaluations | Unavailable:
+        """The evaluations of the model whose files lie at `location`.
+
+        Files are looked at in the order of their names, no more than a status has room for.
+        """
+        folder = evaluations_folder(location)
+        files: list[EvaluationFile] = []
+        unusable: list[str] = []
+        try:
+            entries = list(itertools.islice(self._store.list(folder), EVALUATIONS_LISTED + 1))
+            for entry in entries[:EVALUATIONS_LISTED]:
+                try:
+                    files.append(self._evaluation(entry))
+                except ArtefactMismatch as error:
+                    unusable.append(str(error))
+        except StoreError as error:
+            return Unavailable(f"the evaluations cannot be read yet: {error}")
+        return FoundEvaluations(
+            tuple(files), tuple(unusable), more=len(entries) > EVALUATIONS_LISTED
+        )
+
+    def _evaluation(self, entry: ObjectInfo) -> EvaluationFile:
+        """The evaluation in a file.
+
+        Raises
+        ------
+        ArtefactMismatch
+            If it holds none; one sentence.
+        """
+        try:
+            data = self._store.read_bytes(entry.uri, EVALUATION_BYTES)
+            found = EvaluationFile.model_validate_json(data)
+        except (ObjectTooLarge, ObjectNotFound) as error:
+            raise ArtefactMismatch(str(error)) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise ArtefactMismatch(
+                f"{entry.name} is no evaluation: {field}: "
+                f"{first['msg'].removeprefix('Value error, ')}"
+            ) from None
+        if entry.name != f"{found.plan}.json":
+            raise ArtefactMismatch(
+                f"{entry.name} is the evaluation of the plan {found.plan}: call it "
+                f"{found.plan}.json"
+            )
+        return found
 
     def comparison(self, splits: Splits, datasets: dict[str, Dataset]) -> Comparison | Unavailable:
         """What the snapshots of ready datasets hold and have in common.

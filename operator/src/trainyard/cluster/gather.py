@@ -43,6 +43,7 @@ from trainyard.decide.facts import (
     DecisionSettings,
     JobFacts,
     Mismatch,
+    ModelFacts,
     PodFacts,
     ProcessFacts,
     ReceivedReport,
@@ -52,6 +53,7 @@ from trainyard.decide.facts import (
     VerifiedCheckpoint,
     VerifiedSnapshot,
 )
+from trainyard.decide.model import may_be_read, unread_mark
 from trainyard.decide.queue import as_rival
 from trainyard.decide.resolve import output_location
 
@@ -132,11 +134,13 @@ class Gatherer:
             job = self._workloads.job_now(job) or job
         run = self._run_file(namespace, meta.uid, number) if attempted else None
         raw_node = self._cache.get(NODE, spec.target_node)
+        template = self.typed(TEMPLATE, TrainingTemplate, f"{namespace}/{spec.template}")
         return ProcessFacts(
             process=process,
             settings=self._settings,
             capability=self.typed(CAPABILITY, Capability, f"{namespace}/{spec.capability}"),
-            template=self.typed(TEMPLATE, TrainingTemplate, f"{namespace}/{spec.template}"),
+            template=template,
+            base_model=self._base_model(template),
             datasets=datasets,
             secret_present=not starting or self._secret(namespace),
             data=self._artefacts.comparison(spec.datasets, datasets)
@@ -187,6 +191,23 @@ class Gatherer:
             report=self._report(meta.uid, 1),
             snapshot=self._snapshot(meta.namespace, job, pod),
         )
+
+    def model(self, key: str) -> ModelFacts | None:
+        """Facts about a TrainedModel; None if there is none."""
+        model = self.typed(MODEL, TrainedModel, key)
+        if model is None:
+            return None
+        evaluations = None
+        if unread_mark(model) is not None and may_be_read(model, self._settings):
+            evaluations = self._artefacts.evaluations(model.spec.artefacts.location)
+        return ModelFacts(model=model, settings=self._settings, evaluations=evaluations)
+
+    def _base_model(self, template: TrainingTemplate | None) -> TrainedModel | None:
+        """The TrainedModel that a template starts from."""
+        name = None if template is None else template.spec.base_model.trained_model
+        if template is None or name is None:
+            return None
+        return self.typed(MODEL, TrainedModel, f"{template.metadata.namespace}/{name}")
 
     def _datasets(self, process: TrainingProcess) -> dict[str, Dataset]:
         splits, namespace = process.spec.datasets, process.metadata.namespace

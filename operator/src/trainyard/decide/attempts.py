@@ -8,6 +8,7 @@ from trainyard.api.process import Retry
 from trainyard.api.process_status import Attempt, CheckpointStatus
 from trainyard.api.reasons import Reason
 from trainyard.api.run import ResumeFrom, RunFile
+from trainyard.api.template import Hyperparameters
 
 KEPT = 100
 """Attempts that a status has room for."""
@@ -39,13 +40,14 @@ def is_no_failure(attempt: Attempt) -> bool:
     return attempt.reason in NO_FAILURE
 
 
-def may_follow(retry: Retry | None, attempts: tuple[Attempt, ...], batch_size: int) -> bool:
+def may_follow(retry: Retry | None, attempts: tuple[Attempt, ...], batch_size: int | None) -> bool:
     """Whether another attempt follows the last one, which failed.
 
     Parameters
     ----------
     batch_size
-        Of the last attempt: one that already had a batch of one image cannot shrink.
+        Of the last attempt: one that already had a batch of one image cannot shrink. None: the
+        trainer chose it.
     """
     if retry is None or attempts[-1].reason in NEVER_MENDS:
         return False
@@ -64,20 +66,25 @@ def back_off_until(attempts: tuple[Attempt, ...]) -> datetime | None:
     return last.finish_time + timedelta(seconds=min(LONGEST_BACK_OFF_SECONDS, doubled))
 
 
-def batch_size(recipe: int, attempts: tuple[Attempt, ...], retry: Retry | None) -> int:
-    """Batch size after `attempts`: halved each time that the GPU ran out of memory.
+def batch_size(
+    recipe: Hyperparameters, attempts: tuple[Attempt, ...], retry: Retry | None
+) -> int | None:
+    """Batch size after `attempts`, if it is not what the recipe says.
+
+    Halved each time that the GPU ran out of memory; where the trainer was to choose it, the first
+    time is followed by the recipe's `batchSize`.
 
     Parameters
     ----------
     recipe
-        The batch size of the template with its overrides.
+        Of the template with its overrides.
     """
     if retry is None or not retry.shrink_batch_on_out_of_memory:
-        return recipe
-    for attempt in attempts:
-        if attempt.reason == Reason.GPU_OUT_OF_MEMORY:
-            recipe = max(1, recipe // 2)
-    return recipe
+        return None
+    times = sum(attempt.reason == Reason.GPU_OUT_OF_MEMORY for attempt in attempts)
+    if times == 0:
+        return None
+    return max(1, recipe.batch_size >> (times - recipe.automatic_batch_size))
 
 
 def active_seconds(attempts: tuple[Attempt, ...], now: datetime) -> float:
@@ -90,7 +97,11 @@ def active_seconds(attempts: tuple[Attempt, ...], now: datetime) -> float:
 
 
 def run_of(
-    base: RunFile, number: int, output: str, checkpoint: CheckpointStatus | None, batch_size: int
+    base: RunFile,
+    number: int,
+    output: str,
+    checkpoint: CheckpointStatus | None,
+    batch_size: int | None,
 ) -> RunFile:
     """The run.yaml of a later attempt: the frozen inputs, and where it goes on.
 
@@ -100,8 +111,12 @@ def run_of(
         The run.yaml of the first attempt.
     output
         Folder of this attempt's artefacts.
+    batch_size
+        Instead of the recipe's, or of what the trainer would choose; None: as the recipe says.
     """
-    hyper = base.template.hyperparameters.model_copy(update={"batch_size": batch_size})
+    hyper = base.template.hyperparameters
+    if batch_size is not None:
+        hyper = hyper.model_copy(update={"batch_size": batch_size, "automatic_batch_size": False})
     resume = None
     if checkpoint is not None:
         resume = ResumeFrom(

@@ -9,6 +9,7 @@ from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
 from trainyard.decide import attempts, display
 from trainyard.decide.actions import CreateTrainingJob, SuspendJob
+from trainyard.decide.base_weights import base_weights
 from trainyard.decide.conditions import find, is_true
 from trainyard.decide.data_status import data_status
 from trainyard.decide.deadlines import start_deadline
@@ -203,6 +204,7 @@ def resolve_now(facts: ProcessFacts) -> tuple[Resolved, RunFile]:
     if facts.capability is None or facts.template is None:
         raise ValueError(f"TrainingProcess {process.key} was not validated")
     recipe = resolve_template(facts.template.spec, process.spec.overrides)
+    base = base_weights(recipe.base_model, facts.base_model)
     resolved = resolve(
         capability_name=process.spec.capability,
         capability=facts.capability.spec,
@@ -210,7 +212,8 @@ def resolve_now(facts: ProcessFacts) -> tuple[Resolved, RunFile]:
         template=recipe,
         splits=process.spec.datasets,
         datasets=facts.datasets,
-        image=settings.image,
+        image=recipe.image or settings.image,
+        base=base,
     )
     run = run_file(
         process=process,
@@ -222,6 +225,7 @@ def resolve_now(facts: ProcessFacts) -> tuple[Resolved, RunFile]:
         store_root=settings.store_root,
         store=settings.store,
         progress_url=settings.progress_url,
+        base=base,
     )
     return resolved, run
 

@@ -123,8 +123,9 @@ def _next_attempt(facts: ProcessFacts, draft: StatusDraft, last: Attempt) -> Non
         )
         return
     number, point = last.number + 1, draft.old.checkpoint
-    recipe = base.template.hyperparameters.batch_size
-    batch = attempts.batch_size(recipe, draft.old.attempts, facts.process.spec.retry)
+    batch = attempts.batch_size(
+        base.template.hyperparameters, draft.old.attempts, facts.process.spec.retry
+    )
     run = attempts.run_of(
         base,
         number,
@@ -140,7 +141,7 @@ def _next_attempt(facts: ProcessFacts, draft: StatusDraft, last: Attempt) -> Non
             number=number,
             node=facts.process.spec.target_node,
             start_time=draft.now.replace(microsecond=0),
-            batch_size=None if batch == recipe else batch,
+            batch_size=batch,
             resumed_from_epoch=None if point is None else point.epoch,
         ),
     )

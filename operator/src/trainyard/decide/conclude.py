@@ -100,7 +100,8 @@ def _keep_checkpoint(facts: ProcessFacts, draft: StatusDraft) -> None:
     )
 
 
-def _batch_size(facts: ProcessFacts, attempt: Attempt) -> int:
-    if facts.run is not None:
-        return facts.run.template.hyperparameters.batch_size
-    return attempt.batch_size or 1
+def _batch_size(facts: ProcessFacts, attempt: Attempt) -> int | None:
+    if facts.run is None:
+        return attempt.batch_size or 1
+    hyper = facts.run.template.hyperparameters
+    return None if hyper.automatic_batch_size else hyper.batch_size

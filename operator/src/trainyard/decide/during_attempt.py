@@ -130,9 +130,8 @@ def _expected_run(facts: ProcessFacts, attempt: Attempt) -> RunFile | None:
         return base
     settings, process = facts.settings, facts.process
     output = output_location(settings.store_root, process, attempt.number)
-    size = attempt.batch_size or base.template.hyperparameters.batch_size
     point = process.status.checkpoint if attempt.resumed_from_epoch is not None else None
-    return attempts.run_of(base, attempt.number, output, point, size)
+    return attempts.run_of(base, attempt.number, output, point, attempt.batch_size)
 
 
 def _start_job(facts: ProcessFacts, job: JobFacts, attempt: Attempt) -> StartJob:

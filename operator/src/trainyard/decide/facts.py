@@ -8,7 +8,9 @@ from datetime import datetime
 from trainyard.api.capability import Capability
 from trainyard.api.comparison import Comparison
 from trainyard.api.dataset import Dataset
+from trainyard.api.evaluation import EvaluationFile
 from trainyard.api.manifest import ArtefactManifest, SnapshotManifest
+from trainyard.api.model import TrainedModel
 from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import Reason
@@ -236,6 +238,8 @@ class ProcessFacts:
     settings: DecisionSettings
     capability: Capability | None = None
     template: TrainingTemplate | None = None
+    base_model: TrainedModel | None = None
+    """The TrainedModel that the template starts from; None: it names none, or it is not there."""
     datasets: dict[str, Dataset] = field(default_factory=dict)
     secret_present: bool = True
     data: Comparison | Unavailable | None = None
@@ -292,6 +296,27 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True)
+class FoundEvaluations:
+    """The evaluations of a model that are in the store."""
+
+    files: tuple[EvaluationFile, ...]
+    unusable: tuple[str, ...] = ()
+    """One sentence for each file that is no evaluation."""
+    more: bool = False
+    """There are more files than a status has room for."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Everything that decides about one TrainedModel."""
+
+    model: TrainedModel
+    settings: DecisionSettings
+    evaluations: FoundEvaluations | Unavailable | None = None
+    """None: they were not to be read, or the model lies where they must not be read."""
+
+
+@dataclass(frozen=True)
 class LockFacts:
     """Everything that decides whether a node's lock is released."""
 
@@ -322,3 +347,7 @@ class DecisionSettings:
     """How long a pod may be refused, unschedulable or without its image before it is given up."""
     store: StoreLocation = field(default_factory=StoreLocation)
     progress_url: str | None = None
+    allowed_weights: frozenset[str] = frozenset()
+    """SHA-256 of the weights that training may start from."""
+    allowed_images: frozenset[str] = frozenset()
+    """Trainer images that templates may name, besides `image`."""

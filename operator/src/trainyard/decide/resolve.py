@@ -11,7 +11,14 @@ from trainyard.api.dataset import Dataset
 from trainyard.api.documents import digest
 from trainyard.api.process import Overrides, Splits, TrainingProcess
 from trainyard.api.process_status import Resolved, ResolvedInput
-from trainyard.api.run import ProgressTarget, RunFile, RunSplits, SnapshotRef, StoreLocation
+from trainyard.api.run import (
+    BaseWeights,
+    ProgressTarget,
+    RunFile,
+    RunSplits,
+    SnapshotRef,
+    StoreLocation,
+)
 from trainyard.api.template import TrainingTemplateSpec
 
 
@@ -61,10 +68,12 @@ def resolve(
     splits: Splits,
     datasets: dict[str, Dataset],
     image: str,
+    base: BaseWeights | None = None,
 ) -> Resolved:
     """Digests of all inputs and the fingerprint over them.
 
-    `template` has the overrides applied; all `datasets` have a snapshot.
+    `template` has the overrides applied; all `datasets` have a snapshot; `base` is what the
+    template starts from, if that is a file.
     """
     inputs = tuple(
         ResolvedInput(name=name, digest=_snapshot_digest(datasets[name]))
@@ -81,11 +90,16 @@ def resolve(
             "train": sorted(by_name[name] for name in splits.train),
             "dev": sorted(by_name[name] for name in splits.dev),
             "test": sorted(by_name[name] for name in splits.test),
+            # Absent rather than null: what starts from scratch keeps the fingerprint it had.
+            **({} if base is None else {"base": base.sha256}),
         }
     )
     return Resolved(
         capability=ResolvedInput(name=capability_name, digest=capability_digest),
         template=ResolvedInput(name=template_name, digest=template_digest),
+        base=None
+        if base is None
+        else ResolvedInput(name=template.base_model.trained_model or base.uri, digest=base.sha256),
         datasets=inputs,
         image=image,
         fingerprint=fingerprint,
@@ -109,6 +123,7 @@ def run_file(
     store_root: str,
     store: StoreLocation,
     progress_url: str | None,
+    base: BaseWeights | None = None,
 ) -> RunFile:
     """The sealed run.yaml of an attempt."""
     spec, meta = process.spec, process.metadata
@@ -133,6 +148,7 @@ def run_file(
         capability=capability,
         template_name=spec.template,
         template=template,
+        base=base,
         datasets=RunSplits(
             train=refs(spec.datasets.train),
             dev=refs(spec.datasets.dev),

@@ -21,7 +21,7 @@ from trainyard.api.run import RunFile
 from trainyard.api.template import TrainingTemplateSpec
 from trainyard.decide import display
 from trainyard.decide.facts import ReceivedReport, VerifiedArtefacts
-from trainyard.decide.validation import METRICS
+from trainyard.decide.recipe import METRICS
 
 
 def number(value: float) -> str:

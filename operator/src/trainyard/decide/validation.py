@@ -11,9 +11,10 @@ from collections.abc import Callable
 from trainyard.api.capability import CapabilityType, Geometry
 from trainyard.api.reasons import Reason
 from trainyard.api.template import Engine
-from trainyard.decide import data, support
+from trainyard.decide import base_weights, data, support
 from trainyard.decide.facts import ProcessFacts
 from trainyard.decide.finding import Finding
+from trainyard.decide.recipe import problem as recipe_problem
 from trainyard.decide.resolve import OverrideError, resolve_template
 
 
@@ -28,37 +29,14 @@ def validate(facts: ProcessFacts) -> Finding | None:
 
 def fields_act(facts: ProcessFacts) -> Finding | None:
     """Fields that do not act yet are refused by name rather than ignored."""
-    checks = [
-        (
-            "TrainingProcess",
-            facts.process.metadata.name,
-            support.unsupported_in_process(facts.process.spec),
-        )
-    ]
-    if facts.template is not None:
-        checks.append(
-            (
-                "TrainingTemplate",
-                facts.template.metadata.name,
-                support.unsupported_in_template(facts.template.spec),
-            )
-        )
-    if facts.capability is not None:
-        checks.append(
-            (
-                "Capability",
-                facts.capability.metadata.name,
-                support.unsupported_in_capability(facts.capability.spec),
-            )
-        )
-    for kind, name, field in checks:
-        if field is not None:
-            return Finding(
-                Reason.NOT_YET_SUPPORTED,
-                f"{kind} {name}: {field} is not supported yet: remove it",
-                final=True,
-            )
-    return None
+    field = support.unsupported_in_process(facts.process.spec)
+    if field is None:
+        return None
+    return Finding(
+        Reason.NOT_YET_SUPPORTED,
+        f"TrainingProcess {facts.process.metadata.name}: {field} is not supported yet: remove it",
+        final=True,
+    )
 
 
 def capability_exists(facts: ProcessFacts) -> Finding | None:
@@ -86,23 +64,31 @@ def template_exists(facts: ProcessFacts) -> Finding | None:
 
 
 def recipe_is_valid(facts: ProcessFacts) -> Finding | None:
-    """Template and overrides together keep all bounds, and the metric is one of the engine's."""
+    """Template and overrides together keep all bounds, and name nothing that the engine lacks."""
     if facts.template is None:
         return None
     try:
         recipe = resolve_template(facts.template.spec, facts.process.spec.overrides)
     except OverrideError as error:
         return Finding(Reason.INVALID_OVERRIDE, str(error), final=True)
-    metric = recipe.evaluation.primary_metric
-    allowed = METRICS[recipe.engine]
-    if metric is not None and metric not in allowed:
-        return Finding(
-            Reason.INVALID_OVERRIDE,
-            f"evaluation.primaryMetric: {metric!r} is not a metric of engine {recipe.engine}: "
-            f"use one of {', '.join(allowed)}",
-            final=True,
-        )
-    return None
+    problem = recipe_problem(recipe)
+    return None if problem is None else Finding(Reason.INVALID_OVERRIDE, problem, final=True)
+
+
+def image_allowed(facts: ProcessFacts) -> Finding | None:
+    """The settings allow the trainer image that the template names."""
+    if facts.template is None:
+        return None
+    image = facts.template.spec.image
+    if image is None or image in {facts.settings.image, *facts.settings.allowed_images}:
+        return None
+    return Finding(
+        Reason.IMAGE_NOT_ALLOWED,
+        f"TrainingTemplate {facts.process.spec.template}: the operator's settings do not allow "
+        f"the image {image}: have an administrator add it to trainer.allowedImages, or leave "
+        "image out",
+        final=False,
+    )
 
 
 def engine_fits(facts: ProcessFacts) -> Finding | None:
@@ -151,6 +137,9 @@ POLICIES: tuple[Policy, ...] = (
     template_exists,
     recipe_is_valid,
     engine_fits,
+    image_allowed,
+    base_weights.base_model_fits,
+    base_weights.base_weights_allowed,
     store_secret_exists,
     data.datasets_ready,
     data.classes_present,
@@ -171,12 +160,3 @@ FITS: dict[Engine, tuple[frozenset[CapabilityType], frozenset[Geometry]]] = {
     Engine.EMBEDDER: (frozenset({CapabilityType.BOX_EMBEDDER}), frozenset()),
 }
 """Which engine trains which type of capability."""
-
-_BOX_METRICS = ("mAP50-95", "mAP50", "precision", "recall")
-METRICS: dict[Engine, tuple[str, ...]] = {
-    Engine.YOLO_DET: _BOX_METRICS,
-    Engine.YOLO_SEG: (*(f"mask-{name}" for name in _BOX_METRICS), *_BOX_METRICS),
-    Engine.YOLO_CLS: ("top-1", "top-5"),
-    Engine.EMBEDDER: ("recall-at-1", "recall-at-5", "mAP"),
-}
-"""Metrics by which an engine can choose its best epoch; the first is the default."""

@@ -16,6 +16,7 @@ from trainyard.cluster.resources import (
     CAPABILITY,
     DATASET,
     JOB,
+    MODEL,
     NODE,
     OWN_KINDS,
     POD,
@@ -56,6 +57,9 @@ def affected(type_: ResourceType, raw: Json, cache: Cache) -> set[Key]:
             found.add(Key(NODE_LOCK, node))
     elif type_ in (CAPABILITY, TEMPLATE, DATASET):
         found |= _referring(type_, namespace, name, cache)
+    elif type_ is MODEL:
+        for template in _starting_from(namespace, name, cache):
+            found |= _referring(TEMPLATE, namespace, template, cache)
     return found
 
 
@@ -92,6 +96,16 @@ def waiting_for_node(node: str, cache: Cache) -> set[Key]:
         for raw in cache.all(PROCESS)
         if (raw.get("spec") or {}).get("targetNode") == node and unfinished(raw)
     }
+
+
+def _starting_from(namespace: str, model: str, cache: Cache) -> list[str]:
+    """Names of the templates of the namespace that start from a TrainedModel."""
+    return [
+        parse.metadata(raw)["name"]
+        for raw in cache.all(TEMPLATE)
+        if parse.metadata(raw).get("namespace") == namespace
+        and ((raw.get("spec") or {}).get("baseModel") or {}).get("trainedModel") == model
+    ]
 
 
 def _referring(type_: ResourceType, namespace: str, name: str, cache: Cache) -> set[Key]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from trainyard.api.capability import Capability
 from trainyard.api.meta import Json
-from trainyard.api.model import TrainedModel
 from trainyard.api.process_status import TrainingProcessStatus
 from trainyard.api.template import TrainingTemplate
 from trainyard.cluster.apply import Applier
@@ -20,13 +19,14 @@ from trainyard.cluster.errors import ApiError, Forbidden, Invalid, NamespaceEndi
 from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock, Refused
 from trainyard.cluster.parse import UnreadableObject
-from trainyard.cluster.resources import CAPABILITY, DATASET, MODEL, PROCESS, TEMPLATE
+from trainyard.cluster.resources import CAPABILITY, DATASET, PROCESS, TEMPLATE
 from trainyard.decide.actions import CreateModel, CreateTrainingJob, Decision, StartJob
 from trainyard.decide.dataset import decide_dataset
 from trainyard.decide.draft import happenings
 from trainyard.decide.facts import ProcessFacts
+from trainyard.decide.model import decide_model
 from trainyard.decide.process import decide_process, when_not_created, when_refused
-from trainyard.decide.simple import decide_capability, decide_model, decide_template
+from trainyard.decide.simple import decide_capability, decide_template
 from trainyard.operator.keys import BY_KIND, NODE_LOCK, Key, waiting_for_node
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,8 @@ class Reconciler:
         if key.kind == TEMPLATE.kind:
             template = gather.typed(TEMPLATE, TrainingTemplate, key.key)
             return None if template is None else decide_template(template, now)
-        model = gather.typed(MODEL, TrainedModel, key.key)
-        return None if model is None else decide_model(model, now)
+        known = gather.model(key.key)
+        return None if known is None else decide_model(known, now)
 
     def _process(self, key: str, raw: Json, now: datetime) -> float | None:
         facts = self._gatherer.process(key)

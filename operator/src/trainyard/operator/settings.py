@@ -9,10 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from trainyard.api._base import StrictModel
+from trainyard.api._base import Sha256, StrictModel
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.run import StoreLocation
-from trainyard.api.template import QUANTITY
+from trainyard.api.template import QUANTITY, ImageByDigest
 
 SETTINGS_ENV = "TRAINYARD_SETTINGS"
 DEFAULT_PATH = Path("/etc/trainyard/settings.yaml")
@@ -144,6 +144,10 @@ class TrainerSettings(StrictModel):
     """Memory of a snapshot pod."""
     cache: CacheSettings | None = None
     """Folder of each node that trainings share; None: each fetches all of its data."""
+    allowed_weights: tuple[Sha256, ...] = ()
+    """SHA-256 of the files of weights that `baseModel.weights` of a template may name."""
+    allowed_images: tuple[ImageByDigest, ...] = ()
+    """Images by digest that `image` of a template may name, besides `image` above."""
 
 
 class ProgressSettings(StrictModel):

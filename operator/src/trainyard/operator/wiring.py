@@ -39,4 +39,6 @@ def decision_settings(settings: Settings) -> DecisionSettings:
         pod_start_seconds=settings.pod_start_seconds,
         store=settings.store.location,
         progress_url=settings.progress.url,
+        allowed_weights=frozenset(settings.trainer.allowed_weights),
+        allowed_images=frozenset(settings.trainer.allowed_images),
     )
