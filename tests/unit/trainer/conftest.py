@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.labelled import BUCKET, outline, put, shape_bytes
 from tests.unit.sources import selection, snapshot_run
-from tests.unit.trainer.pods import SPLITS, Bench, Ended
+from tests.unit.trainer.pods import SPLITS, Bench, Ended, Models
 from trainyard.api.report import ExitCode, LastWords
 from trainyard.datasets.reading import read_snapshot
 from trainyard.stores import Store
@@ -57,6 +57,11 @@ def bench(store: Store, s3_server: S3Server, tmp_path_factory: pytest.TempPathFa
                 "digest": digest,
             }
     return made
+
+
+@pytest.fixture(scope="session")
+def models(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models(bench, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.unit.labelled import BUCKET
+from tests.unit.labelled import BUCKET, shape_bytes
 from trainyard.api.documents import dump_yaml
 from trainyard.api.report import ExitCode, LastWords
 from trainyard.api.run import RunFile
-from trainyard.stores import Store
+from trainyard.stores import Store, join, verify_manifest
 from trainyard_local.s3 import S3Server
 
 EPOCHS = 2
@@ -162,3 +162,51 @@ class Ended:
     output: str
     forbidden_calls: str
     folder: Path
+
+
+LEARNS = {"optimizer": "AdamW", "learningRate": 0.002, "warmupEpochs": 0, "batchSize": 2}
+"""Hyperparameters with which few images teach something."""
+EPOCHS_TO_LEARN = {"yolo-det": 24, "yolo-cls": 8, "embedder": 3}
+
+
+@dataclass
+class Models:
+    """Models that know discs from squares, with all exports; trained when first asked for."""
+
+    bench: Bench
+    root: Path
+
+    def of(self, engine: str) -> Path:
+        """The folder with the files of the finished run."""
+        folder = self.root / engine
+        if not folder.exists():
+            self._train(engine, folder)
+        return folder
+
+    def held_out(self) -> list[Path]:
+        """Images that the model has never seen."""
+        folder = self.root / "held-out"
+        folder.mkdir(exist_ok=True)
+        paths = []
+        for seed in SPLITS["test"]:
+            paths.append(folder / f"{seed}.png")
+            paths[-1].write_bytes(shape_bytes(("disc", "square")[seed % 2], seed)[0])
+        return paths
+
+    def _train(self, engine: str, folder: Path) -> None:
+        template = self.bench.template(engine, epochs=EPOCHS_TO_LEARN[engine], **LEARNS)
+        template |= {"exports": ["onnx", "torchscript"], "augmentation": {"preset": "none"}}
+        document = self.bench.document("yolo-det" if engine == "embedder" else engine)
+        document["template"] = template
+        if engine == "embedder":
+            document["capability"]["type"] = "BoxEmbedderElement"
+            document["capability"]["embedding"] = {"dimensions": 16}
+        ended = self.bench.run(document)
+        assert ended.code == ExitCode.OK, ended.output
+        assert ended.forbidden_calls == ""
+        folder.mkdir()
+        location = ended.words.location
+        assert location is not None
+        manifest = verify_manifest(self.bench.store, location, ended.words.manifest_sha256)
+        for file in manifest.files:
+            self.bench.store.download(join(location, file.name), folder / file.name)

@@ -9,7 +9,7 @@ from pydantic import Field
 from trainyard.api._base import StrictModel
 from trainyard.api.capability import CapabilityType, Geometry, Output
 from trainyard.api.manifest import SplitMetrics
-from trainyard.api.template import Engine
+from trainyard.api.template import Engine, ExportFormat
 
 
 class CropRule(StrictModel):
@@ -33,6 +33,9 @@ class InputRule(StrictModel):
     """`letterbox`: the whole image, its proportions kept, padded to a square. Or: the shortest
     side becomes `size`, and the centre is cut out."""
     interpolation: Literal["bilinear"] = "bilinear"
+    antialias: bool = False
+    """Whether the interpolation averages over all pixels when it makes an image smaller, as Pillow
+    and torchvision do; or takes the four around each place, as OpenCV does."""
     pad_value: Annotated[int, Field(ge=0, le=255)] | None = None
     """Grey value of the padding; letterbox only."""
     channels: Literal["RGB"] = "RGB"
@@ -49,6 +52,31 @@ class Thresholds(StrictModel):
     """Smallest confidence of an answer."""
     iou: Annotated[float, Field(ge=0, le=1)]
     """Overlap above which two boxes count as one."""
+    max_detections: Annotated[int, Field(ge=1)] = 300
+    """Detectors: so many answers an image at most."""
+
+
+class OutputTensor(StrictModel):
+    """One tensor that the exported model gives, float32."""
+
+    name: str
+    shape: tuple[int | Literal["batch"], ...]
+    meaning: str
+    """What it holds, axis by axis."""
+
+
+class Exported(StrictModel):
+    """A form of the model beside model.pth."""
+
+    file: str
+    input: str
+    """Name of its one input, float32 [batch, 3, size, size]; the outputs are those of `outputs`."""
+    opset: int | None = None
+    """Version of ONNX's operators; model.onnx only."""
+    largest_difference: float
+    """Of any number of its outputs to that of model.pth, on held-out images."""
+    images: int
+    """On so many."""
 
 
 class CapabilityNote(StrictModel):
@@ -104,7 +132,11 @@ class ModelConfig(StrictModel):
     classes: tuple[Output, ...]
     """Index i of the model's output is `classes[i]`."""
     input: InputRule
+    outputs: tuple[OutputTensor, ...] = ()
+    """What the model gives for an input, and what that means."""
     thresholds: Thresholds
+    exports: dict[ExportFormat, Exported] = {}
+    """The other forms of the model that lie beside this file."""
     capability: CapabilityNote
     metrics: MetricsNote | None = None
     lineage: Lineage

@@ -14,6 +14,7 @@ from trainyard_trainer.config import (
     Lineage,
     MetricsNote,
     ModelConfig,
+    OutputTensor,
     Thresholds,
 )
 from trainyard_trainer.engines.base import (
@@ -32,6 +33,7 @@ def describe(
     settings: TrainSettings,
     engine: TrainingEngine,
     trained: Trained,
+    outputs: tuple[OutputTensor, ...],
     results: dict[str, SplitResult],
 ) -> ModelConfig:
     """config.yaml of a trained model.
@@ -40,8 +42,8 @@ def describe(
     ----------
     run, settings, engine
         What was trained, how, by what.
-    trained, results
-        What came of it, and its metrics by split: dev and perhaps test.
+    trained, outputs, results
+        What came of it, what it gives, and its metrics by split: dev and perhaps test.
     """
     parameters = run.capability.parameters
     # The capability's own confidence, if it has one: it was measured with that.
@@ -56,6 +58,7 @@ def describe(
         model=trained.architecture,
         classes=settings.classes,
         input=engine.input_rule(trained.image_size),
+        outputs=outputs,
         thresholds=Thresholds(
             confidence=DEFAULT_CONFIDENCE if threshold is None else threshold,
             iou=settings.iou if parameters is None or parameters.iou is None else parameters.iou,

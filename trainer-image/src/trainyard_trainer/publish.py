@@ -31,6 +31,8 @@ from trainyard_trainer.faults import ArtefactUploadFailed
 WEIGHTS = "model.pth"
 CONFIG = "config.yaml"
 ARCHIVE = "model.zip"
+ONNX = "model.onnx"
+TORCHSCRIPT = "model.torchscript"
 METRICS = "metrics.json"
 EPOCHS = HISTORY
 PREDICTIONS = "predictions.png"
@@ -40,6 +42,8 @@ ROLES = {
     ArtefactRole.WEIGHTS: WEIGHTS,
     ArtefactRole.CONFIG: CONFIG,
     ArtefactRole.ARCHIVE: ARCHIVE,
+    ArtefactRole.ONNX: ONNX,
+    ArtefactRole.TORCHSCRIPT: TORCHSCRIPT,
     ArtefactRole.METRICS: METRICS,
     ArtefactRole.PREDICTIONS: PREDICTIONS,
     ArtefactRole.RUN: RUN_FILE,

@@ -13,7 +13,7 @@ from trainyard.api.report import EpochReport, LastWords, Stage
 from trainyard.api.run import RUN_FILE, RunFile
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.stores import Store
-from trainyard_trainer import checkpoint, model, picture, publish
+from trainyard_trainer import checkpoint, export, model, picture, publish
 from trainyard_trainer.describe import describe
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Resume, Saved, SplitResult, Trained, Watcher
@@ -235,9 +235,18 @@ class Recipe:
     def export(
         self, prepared: Prepared, trained: Trained, results: dict[str, SplitResult]
     ) -> list[Path]:
-        """Write the model, its description, its archive, the metrics and the picture."""
+        """Write the model in its forms, its description, the metrics and the picture."""
         self._say(Stage.EXPORT, "writing the model")
-        config = describe(self.run, self._settings, self._engine, trained, results)
+        network = self._engine.build(
+            trained.architecture, len(self._settings.classes), trained.state
+        )
+        outputs = export.output_tensors(self._engine, network, trained.image_size)
+        config = describe(self.run, self._settings, self._engine, trained, outputs, results)
+        images = [entry.path for entry in prepared.held_out]
+        forms = export.export(
+            self.run.template.exports, self._engine, network, config, images, self._out
+        )
+        config = config.model_copy(update={"exports": forms})
         weights, described = self._out / publish.WEIGHTS, self._out / publish.CONFIG
         model.save(weights, trained.state, config)
         model.write_config(described, config)
@@ -252,7 +261,8 @@ class Recipe:
         pictured = self._draw(prepared, model.load(weights, described))
         _log.info("export: %s of %.1f MB", weights.name, weights.stat().st_size / 1e6)
         epochs = self._out / publish.EPOCHS
-        return [weights, described, archive, metrics, epochs, pictured, made_of]
+        exported = [self._out / form.file for form in forms.values()]
+        return [weights, described, *exported, archive, metrics, epochs, pictured, made_of]
 
     def publish(
         self, files: list[Path], trained: Trained, results: dict[str, SplitResult]

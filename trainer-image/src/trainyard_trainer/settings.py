@@ -29,8 +29,6 @@ def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSetti
     architecture = template.base_model.architecture
     if architecture is None:
         raise InvalidRunFile("baseModel: only an architecture is supported yet")
-    if template.exports:
-        raise InvalidRunFile("exports is not supported yet: remove it")
     try:
         check_architecture(engine.kind, architecture)
         extra = validated(engine.kind, template.hyperparameters.extra)

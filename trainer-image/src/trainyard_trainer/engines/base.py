@@ -282,7 +282,7 @@ class Prediction:
     embedding: tuple[float, ...] = ()
 
 
-def bounds(label: Label) -> Box:
+def bounds(label: Label | Prediction) -> Box:
     """A box, or what surrounds a polygon."""
     xs, ys = label.points[0::2], label.points[1::2]
     return min(xs), min(ys), max(xs), max(ys)

@@ -72,4 +72,4 @@ class ClassFolders:
     def input_rule(self, size: int) -> InputRule:
         """The shortest side is fitted, and the centre cut out."""
         crop = RULE if self._crops else None
-        return InputRule(crop=crop, size=size, resize="shortest-side-centre-crop")
+        return InputRule(crop=crop, size=size, resize="shortest-side-centre-crop", antialias=True)

@@ -178,9 +178,13 @@ class Detector(YoloEngine):
     ) -> list[Prediction]:
         """What is above the thresholds of the configuration, the most confident first."""
         size, least = config.input.size, config.thresholds
-        found = non_max_suppression(given[0], least.confidence, least.iou, nc=len(config.classes))[
-            0
-        ]
+        found = non_max_suppression(
+            given[0],
+            least.confidence,
+            least.iou,
+            nc=len(config.classes),
+            max_det=least.max_detections,
+        )[0]
         found[:, :4] = scale_boxes((size, size), found[:, :4], (image.height, image.width))
         shapes = self._shapes(found, given, size, image.size)
         return [
