@@ -94,7 +94,7 @@ def test_all_files_that_must_be_mended_are_named_at_once(says: Run, tmp_path: Pa
     assert [line.split(":")[0] for line in named] == [f"labels/{n:03}.txt" for n in range(3, 23)]
     assert named[0].startswith("labels/003.txt:3: 2 columns")
     assert named[1].startswith("labels/004.txt:2: 2 columns")
-    assert "CANNOT BE USED (25 files)" in done.stdout
+    assert "CANNOT BE USED (25 places)" in done.stdout
     assert "and 5 more" in done.stdout
     assert len(done.stderr.splitlines()) == 1
     assert "labels/003.txt:3:" in done.stderr

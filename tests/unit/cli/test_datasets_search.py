@@ -150,7 +150,7 @@ def test_labels_that_cannot_be_used_are_all_named(says: Run, tmp_path: Path) -> 
     files = {f"images/{n}.png": image_bytes(n) for n in range(4)} | {"data.yaml": b"names: [a]\n"}
     write_folder(tmp_path / "d", files | {"labels/1.txt": b"7 1 1 1 1", "labels/2.txt": b"x"})
     done = says("datasets", "search", "--folder", str(tmp_path / "d"), code=1)
-    assert "CANNOT BE USED (2 files)" in done.stdout
+    assert "CANNOT BE USED (2 places)" in done.stdout
     assert "labels/2.txt:1" in done.stdout
     assert "labels/1.txt:1: class 7" in done.stderr
 

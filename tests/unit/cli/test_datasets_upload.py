@@ -107,7 +107,7 @@ def test_what_a_snapshot_would_refuse_is_not_uploaded_unless_one_says_so(
     done = says(*words, code=1, **reach)
     assert done.stdout == ""
     assert "cat/1.txt:1: 3 columns" in done.stderr
-    assert "CANNOT BE USED (2 files)" in done.stderr
+    assert "CANNOT BE USED (2 places)" in done.stderr
     assert "nothing was uploaded" in done.stderr
     assert there(store, prefix) == {}
     says(*words, "--no-check", **reach)

@@ -16,6 +16,7 @@ from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.formats import Annotations, Format
 from trainyard.datasets.formats.records import Records
 from trainyard.datasets.labels import Label
+from trainyard.datasets.problems import Problems
 from trainyard.stores import open_store
 
 Cells = Mapping[str, object]
@@ -260,7 +261,7 @@ def test_a_row_without_a_time_cannot_be_judged(tmp_path: Path, rule: object) -> 
 def grouped(root: Path, files: Mapping[str, str | bytes], column: str) -> dict[str, str | None]:
     write_folder(root, {k: v.encode() if isinstance(v, str) else v for k, v in files.items()})
     there = SourceFiles(open_store(StoreLocation()), f"file://{root}")
-    made = Records(selection_of("records"), there, column)
+    made = Records(selection_of("records"), there, Problems(), column)
     return {entry.name: made.annotations(entry).group for entry in made.images()}
 
 

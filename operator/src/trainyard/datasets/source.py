@@ -18,6 +18,7 @@ from trainyard.datasets.found import LeftOut, LoadedImage, Match
 from trainyard.datasets.groups import Grouping
 from trainyard.datasets.images import MAX_BYTES, RefusedImage, inspect
 from trainyard.datasets.in_order import AHEAD, in_order
+from trainyard.datasets.problems import Problems
 from trainyard.datasets.refusals import Refusals
 from trainyard.datasets.sampling import Distinct, Shuffled
 from trainyard.stores import ObjectInfo, Store, join
@@ -37,7 +38,17 @@ class Source:
     group_by
         `DatasetSpec.group_by`.
     lenient
-        Go on after an image or label that cannot be used, to find the others too.
+        Go on after an image or label that cannot be used, to find the others too. Of label files
+        that are about many images each, `problems` has what cannot be used; of the others, `images`
+        and `matches` tell.
+
+    Attributes
+    ----------
+    uri
+        Where they lie.
+    problems
+        Places that cannot be used and that were found when the source was opened. A lenient source
+        with any would fail a snapshot.
 
     Raises
     ------
@@ -56,6 +67,7 @@ class Source:
         lenient: bool = False,
     ) -> None:
         self._lenient = lenient
+        self.problems = Problems(lenient=lenient)
         self.uri = uri or source_uri(selection)
         self._rule = selection.filter or SelectionFilter()
         self._filter = ImageFilter(selection)
@@ -65,7 +77,9 @@ class Source:
             self._files.close()
             raise BadData(no_files(self.uri))
         try:
-            self._format = open_format(selection, self._files, group_by=self._grouping.column)
+            self._format = open_format(
+                selection, self._files, group_by=self._grouping.column, problems=self.problems
+            )
         except BadData as error:
             self._files.close()
             raise BadData(f"{error} (in {self.uri})") from None
@@ -73,6 +87,8 @@ class Source:
         self._done, self._nothing_taken = 0, True
         self._taken = Distinct() if self._rule.limit else None
         if not len(self._format):
+            if self.problems.count:
+                raise BadData(f"{self.problems.said()} (in {self.uri})")
             raise BadData(
                 nothing_found(self.uri, self._files.listing, self._format, selection.format.value)
             )

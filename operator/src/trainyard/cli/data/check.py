@@ -11,13 +11,11 @@ from trainyard.cli.data.statistics import Statistics
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.found import LeftOut, LoadedImage
 from trainyard.datasets.packing import seen_image
+from trainyard.datasets.problems import Problems
 from trainyard.datasets.refusals import Refusals
 from trainyard.datasets.snapshot import check_classes, check_refused
 from trainyard.datasets.source import Source
 from trainyard.datasets.union import Place, Union
-
-BAD_FILES = 20
-"""Files with labels that cannot be used that are named."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +26,13 @@ class Read:
     ----------
     listed, refused
         What was left out, by reason: when the source was listed, and in all.
-    bad
-        The first sentences about what fails a snapshot: `file:line: what`.
-    bad_count
-        Number of all of them.
+    problems
+        What fails a snapshot.
     """
 
     listed: Refusals
     refused: Refusals
-    bad: tuple[str, ...]
-    bad_count: int
+    problems: Problems
 
 
 @dataclass(frozen=True)
@@ -85,8 +80,8 @@ def read_source(
     """
     refused = Refusals()
     refused.add_all(source.refused)
-    bad: list[str] = []
-    bad_count = 0
+    problems = Problems(lenient=True)
+    problems.add_all(source.problems)
     for image in source.images():
         match image:
             case LoadedImage():
@@ -97,12 +92,10 @@ def read_source(
             case LeftOut(error=None):
                 refused.add(image.reason, image.name)
             case LeftOut(error=str() as error):
-                bad_count += 1
-                if len(bad) < BAD_FILES:
-                    # Where it lies stands above the list.
-                    bad.append(error.removesuffix(f" (in {source.uri})"))
+                # Where it lies stands above the list.
+                problems.add(BadData(error.removesuffix(f" (in {source.uri})")))
         advance(1)
-    return Read(source.refused, refused, tuple(bad), bad_count)
+    return Read(source.refused, refused, problems)
 
 
 def examine(
@@ -140,9 +133,8 @@ def problem_of(read: Read, taken: int, classes: Collection[str]) -> str | None:
     classes
         Names of the classes, `attribute=value`.
     """
-    if read.bad:
-        more = f" (and {read.bad_count - 1} more)" if read.bad_count > 1 else ""
-        return f"{read.bad[0]}{more}"
+    if read.problems.count:
+        return read.problems.said()
     try:
         check_refused(taken, read.refused, read.listed)
         check_classes(classes)

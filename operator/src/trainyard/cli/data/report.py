@@ -11,6 +11,7 @@ from trainyard.api.dataset import RefusedCount
 from trainyard.api.meta import Json
 from trainyard.cli.data.statistics import Quantiles, Statistics
 from trainyard.cli.output import print_table
+from trainyard.datasets.problems import Problems
 from trainyard.datasets.refusals import HARMLESS
 
 _BAR = 40
@@ -111,16 +112,21 @@ def print_refused(refused: Sequence[RefusedCount]) -> None:
             print_table((title, "FILES", "FIRST NAMES"), rows)
 
 
-def print_bad(sentences: Sequence[str], count: int) -> None:
-    """Files that make a snapshot fail; `count` of them in all."""
-    if not sentences:
+def print_problems(problems: Problems) -> None:
+    """What makes a snapshot fail."""
+    if not problems.count:
         return
     click.echo()
-    click.echo(f"CANNOT BE USED ({counted(count, 'file')})")
-    for sentence in sentences:
+    click.echo(f"CANNOT BE USED ({counted(problems.count, 'place')})")
+    for sentence in problems.first:
         click.echo(sentence)
-    if count > len(sentences):
-        click.echo(f"and {count - len(sentences):,} more")
+    if problems.count > len(problems.first):
+        click.echo(f"and {problems.count - len(problems.first):,} more")
+
+
+def problems_document(problems: Problems) -> Json:
+    """The same for programs."""
+    return {"count": problems.count, "first": problems.first}
 
 
 def as_document(statistics: Statistics, refused: Sequence[RefusedCount]) -> Json:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from trainyard.api.dataset import Selection, SelectionFilter
-from trainyard.cli.data.check import BAD_FILES
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.data.stored import from_text, to_text
 from trainyard.datasets.errors import BadData
@@ -15,6 +14,7 @@ from trainyard.datasets.found import LeftOut, Match
 from trainyard.datasets.images import MAX_BYTES, RefusedImage, inspect
 from trainyard.datasets.in_order import in_order
 from trainyard.datasets.pictures import Picture, spread
+from trainyard.datasets.problems import Problems
 from trainyard.datasets.refusals import Refusals
 from trainyard.datasets.sampling import order_of
 from trainyard.datasets.scratch import Scratch
@@ -36,7 +36,7 @@ class Found:
         Of them, how many `limit` leaves.
     refused
         What is left out.
-    bad, bad_count
+    problems
         See `Read`.
     """
 
@@ -44,8 +44,7 @@ class Found:
     matches: int
     taken: int
     refused: Refusals
-    bad: tuple[str, ...]
-    bad_count: int
+    problems: Problems
 
 
 class Matches:
@@ -83,8 +82,9 @@ class Matches:
         rule = selection.filter or SelectionFilter()
         refused = Refusals()
         refused.add_all(source.refused)
-        bad: list[str] = []
-        matches = bad_count = 0
+        problems = Problems(lenient=True)
+        problems.add_all(source.problems)
+        matches = 0
         for match in source.matches():
             match match:
                 case Match():
@@ -93,15 +93,13 @@ class Matches:
                 case LeftOut(error=None):
                     refused.add(match.reason, match.name)
                 case LeftOut(error=str() as error):
-                    bad_count += 1
-                    if len(bad) < BAD_FILES:
-                        bad.append(error.removesuffix(f" (in {source.uri})"))
+                    problems.add(BadData(error.removesuffix(f" (in {source.uri})")))
             advance(1)
         taken = 0
         for labels, group in self._take(rule.limit):
             taken += 1
             statistics.add_unread(from_text(labels), group)
-        return Found(len(source), matches, taken, refused, tuple(bad), bad_count)
+        return Found(len(source), matches, taken, refused, problems)
 
     def pictures(self, store: Store, count: int) -> Iterator[Picture]:
         """Some of what is taken, evenly spread over the names.

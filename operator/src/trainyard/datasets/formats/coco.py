@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from trainyard.api.dataset import Selection
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
-from trainyard.datasets.formats.base import Annotations, is_hidden, is_image, value_of
+from trainyard.datasets.formats.base import Annotations, is_hidden, value_of
 from trainyard.datasets.formats.coco_json import SECTIONS
 from trainyard.datasets.formats.coco_labels import geometry_of
 from trainyard.datasets.formats.coco_tables import CocoTables
 from trainyard.datasets.formats.places import find_image, folder_of
+from trainyard.datasets.formats.tables import TableFormat
 from trainyard.datasets.labels import Label
-from trainyard.datasets.refusals import Refusals
+from trainyard.datasets.problems import Problems
 from trainyard.stores import ObjectInfo
 
 
-class Coco:
+class Coco(TableFormat[CocoTables]):
     """All annotation files of a source together: an image may be in several of them.
 
     Annotation files are `*.json` at the root or in a folder `annotations`, and `*.coco.json`
@@ -31,25 +31,13 @@ class Coco:
         If a file cannot be used; the sentence names it and the id.
     """
 
-    def __init__(self, selection: Selection, files: SourceFiles) -> None:
-        self.refused = Refusals()
-        self._selection, self._files = selection, files
-        self._tables = CocoTables()
-        try:
-            self._read()
-        except BaseException:
-            self._tables.close()
-            raise
+    _NO_FILES = (
+        "there is no COCO file: put a JSON file with the lists "
+        f"{', '.join(sorted(SECTIONS))} at its root or into annotations/"
+    )
 
-    def __len__(self) -> int:
-        return self._tables.count_samples()
-
-    def images(self) -> Iterator[ObjectInfo]:
-        """See `Format.images`."""
-        for name in self._tables.sample_names():
-            entry = self._files.listing.get(name)
-            if entry is not None:
-                yield entry
+    def __init__(self, selection: Selection, files: SourceFiles, problems: Problems) -> None:
+        super().__init__(selection, files, CocoTables(), problems)
 
     def annotations(self, image: ObjectInfo) -> Annotations:
         """See `Format.annotations`."""
@@ -72,31 +60,22 @@ class Coco:
             raise BadData(f"{image.name} has several sizes: {said}: correct the wrong one")
         return Annotations(tuple(sorted(labels)), size=next(iter(sizes), None))
 
-    def close(self) -> None:
-        """See `Format.close`."""
-        self._tables.close()
+    @staticmethod
+    def _is_label_file(name: str) -> bool:
+        if is_hidden(name) or not name.endswith(".json"):
+            return False
+        folder = PurePosixPath(name).parent
+        at_root = str(folder) == "."
+        return name.endswith(".coco.json") or at_root or folder.name.lower() == "annotations"
 
-    def _read(self) -> None:
-        listing = self._files.listing
-        for entry in listing:
-            if not is_annotation_file(entry.name):
-                if not is_image(entry.name):
-                    self.refused.add("OtherFile", entry.name)
-                continue
-            with self._files.local(entry) as path:
-                if not self._tables.load(path, entry.name):
-                    self.refused.add("OtherFile", entry.name)
-        if not self._tables.files and any(is_image(entry.name) for entry in listing):
-            raise BadData(
-                "there is no COCO file: put a JSON file with the lists "
-                f"{', '.join(sorted(SECTIONS))} at its root or into annotations/"
-            )
-        self._tables.check(self._selection.class_names)
+    def _read_file(self, path: Path, name: str) -> None:
+        if not self._tables.load(path, name, self._problems):
+            self.refused.add("OtherFile", name)
+
+    def _connect(self) -> None:
+        self._tables.check(self._selection.class_names, self._problems)
         self._find_images()
         self._leave_out_crowds()
-        for entry in listing:
-            if is_image(entry.name) and not self._tables.is_known(entry.name):
-                self.refused.add("NotInAnnotations", entry.name)
 
     def _find_images(self) -> None:
         for number, file in enumerate(self._tables.files):
@@ -107,21 +86,13 @@ class Coco:
                     self.refused.add("ImageMissing", image.name)
                 else:
                     self._tables.add_sample(number, image, name)
-        self._tables.check_samples()
+        self._tables.check_samples(self._problems)
 
     def _leave_out_crowds(self) -> None:
         for where in self._tables.crowds():
             self.refused.add("CrowdRegion", where)
         for name in self._tables.take_out_crowds():
             self.refused.add("OnlyCrowd", name)
-
-
-def is_annotation_file(name: str) -> bool:
-    """Whether a file lies where annotation files do."""
-    if is_hidden(name) or not name.endswith(".json"):
-        return False
-    folder = PurePosixPath(name).parent
-    return name.endswith(".coco.json") or str(folder) == "." or folder.name.lower() == "annotations"
 
 
 def image_folders(file: str) -> list[str]:

@@ -12,10 +12,9 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.formats.base import value_of
 from trainyard.datasets.formats.coco_json import SECTIONS, CocoFile
 from trainyard.datasets.formats.places import inner_path
+from trainyard.datasets.formats.tables import Tables
 from trainyard.datasets.images import MAX_PIXELS
-from trainyard.datasets.scratch import Scratch
-
-_ROWS_AT_ONCE = 1024
+from trainyard.datasets.problems import Problems
 
 _TABLES = """
 CREATE TABLE images (file INTEGER, id TEXT, name TEXT, width INTEGER, height INTEGER);
@@ -25,7 +24,6 @@ CREATE TABLE annotations (
 );
 CREATE TABLE samples (name TEXT, file INTEGER, id TEXT, width INTEGER, height INTEGER);
 """
-# Made once the rows are there: so many insertions at random places of an index would be slow.
 _INDEXES = """
 CREATE INDEX images_by_id ON images (file, id);
 CREATE INDEX categories_by_id ON categories (file, id);
@@ -65,107 +63,108 @@ class CocoAnnotation:
     shape: dict[str, Any]
 
 
-class CocoTables:
+class CocoTables(Tables):
     """The entries of all files of a source.
 
-    Attributes
-    ----------
-    files
-        Their names, by number.
+    Of what cannot be used, the first entry is kept in the tables, or none.
     """
 
+    _TABLES = _TABLES
+    _INDEXES = _INDEXES
+    _IMAGES = "samples"
+
     def __init__(self) -> None:
-        self.files: list[str] = []
-        self._scratch = Scratch()
-        self._database = self._scratch.database
-        self._database.executescript(_TABLES)
+        super().__init__()
+        self._incomplete: set[int] = set()
 
-    def close(self) -> None:
-        """Remove them from this machine's disk."""
-        self._scratch.close()
-
-    def load(self, path: Path, name: str) -> bool:
+    def load(self, path: Path, name: str, problems: Problems) -> bool:
         """Add a file; False if it is JSON, but not one of COCO.
 
         Raises
         ------
         BadData
-            If it is not JSON, or an entry cannot be used.
+            If it is not JSON, or what `problems` raises of an entry.
         """
         number = len(self.files)
-        problem: BadData | None = None
+        # They count only if the file turns out to be one of COCO.
+        found = Problems(lenient=True)
         counts = dict.fromkeys(SECTIONS, 0)
-        self._database.execute("BEGIN")
-        with path.open("rb") as opened:
-            file = CocoFile(opened, name)
-            for section, entry in file:
-                counts[section] += 1
-                try:
-                    row = _row(section, entry, f"{name}: entry {counts[section]} of {section}")
-                except BadData as error:
-                    # It counts only if the file turns out to be one of COCO.
-                    problem = problem or error
-                else:
-                    self._database.execute(_INSERT[section], (number, *row))
-        self._database.execute("COMMIT")
+        try:
+            with path.open("rb") as opened:
+                file = CocoFile(opened, name)
+                for section, entry in file:
+                    counts[section] += 1
+                    try:
+                        row = _row(section, entry, f"{name}: entry {counts[section]} of {section}")
+                    except BadData as error:
+                        found.add(error)
+                    else:
+                        self._database.execute(_INSERT[section], (number, *row))
+        except BadData:
+            self._forget(number)
+            raise
         if file.seen != SECTIONS:
-            for delete in _DELETE:
-                self._database.execute(delete, (number,))
+            self._forget(number)
             return False
-        if problem is not None:
-            raise problem
+        problems.add_all(found)
+        if found.count:
+            self._incomplete.add(number)
         self.files.append(name)
         return True
 
-    def check(self, class_names: Sequence[str]) -> None:
+    def check(self, class_names: Sequence[str], problems: Problems) -> None:
         """Check what all entries of a file say together; called once, when all files are loaded.
 
         Raises
         ------
         BadData
-            If an id is repeated, an annotation is of no image or no category, or a category that is
-            used is not covered by `class_names`.
+            What `problems` raises: an id is repeated, an annotation is of no image or no category,
+            or a category that is used is not covered by `class_names`.
         """
-        self._database.executescript(_INDEXES)
         for number, file in enumerate(self.files):
             for section, query in _REPEATED.items():
-                for (found,) in self._database.execute(query, (number,)):
-                    raise BadData(f"{file}: the id {found} is given twice in {section}")
-            for what, query in _MISSING.items():
-                for found, missing in self._database.execute(query, (number,)):
-                    raise BadData(
-                        f"{file}: annotation {found} is of the {what} {missing}, which the file "
-                        "does not list"
-                    )
-            for found, name in self._database.execute(_USED, (number,)):
-                value_of(json.loads(name), class_names, f"{file}: category {found}")
+                for (found,) in self._stream(query, number):
+                    said = f"{file}: the id {found} is given twice in {section}"
+                    problems.add(BadData(said))
+            # What they are of may be an entry that could not be used.
+            if number not in self._incomplete:
+                self._check_references(number, problems)
+            unused = []
+            for found, name in self._stream(_USED, number):
+                try:
+                    value_of(json.loads(name), class_names, f"{file}: category {found}")
+                except BadData as error:
+                    problems.add(error)
+                    unused.append((number, found))
+            # Said once, not of each image that has it.
+            self._database.executemany(_DELETE_CATEGORY, unused)
+        if problems.count:
+            self._database.executescript(_KEEP_FIRST)
 
     def images(self, number: int) -> Iterator[CocoImage]:
         """Entries of `images` of a file, in its order."""
         query = "SELECT id, name, width, height FROM images WHERE file = ? ORDER BY rowid"
-        cursor = self._database.execute(query, (number,))
-        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-            yield from (CocoImage(*row) for row in rows)
+        return (CocoImage(*row) for row in self._stream(query, number))
 
     def add_sample(self, number: int, image: CocoImage, name: str) -> None:
         """Note that the image of a file was found."""
         row = (name, number, image.id, image.width, image.height)
         self._database.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", row)
 
-    def check_samples(self) -> None:
+    def check_samples(self, problems: Problems) -> None:
         """Check that no two images of a file are one; called once, when all were found.
 
         Raises
         ------
         BadData
-            If they are.
+            What `problems` raises, if they are.
         """
         self._database.execute("CREATE INDEX samples_by_name ON samples (name)")
-        for number, name, first, last in self._database.execute(
-            "SELECT file, name, min(id), max(id) FROM samples GROUP BY name, file "
-            "HAVING count(*) > 1 LIMIT 1"
-        ):
-            raise BadData(f"{self.files[number]}: the images {first} and {last} are both {name}")
+        for number, name, first, last in self._stream(_SAME_IMAGE):
+            said = f"{self.files[number]}: the images {first} and {last} are both {name}"
+            problems.add(BadData(said))
+        if problems.count:
+            self._database.execute(_KEEP_FIRST_SAMPLE)
 
     def crowds(self) -> Iterator[str]:
         """The file and the id of each annotation of a crowd."""
@@ -179,24 +178,11 @@ class CocoTables:
         for (name,) in self._database.execute("SELECT name FROM only_crowds ORDER BY name"):
             yield name
 
-    def count_samples(self) -> int:
-        """Number of images that were found."""
-        query = "SELECT count(DISTINCT name) FROM samples"
-        return int(self._database.execute(query).fetchone()[0])
-
-    def sample_names(self) -> Iterator[str]:
-        """Their names, sorted by code point."""
-        cursor = self._database.execute("SELECT DISTINCT name FROM samples ORDER BY name")
-        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-            yield from (name for (name,) in rows)
-
     def is_known(self, name: str) -> bool:
-        """Whether a file names the image."""
-        query = (
-            "SELECT 1 FROM samples WHERE name = ?1 UNION ALL "
-            "SELECT 1 FROM only_crowds WHERE name = ?1"
-        )
-        return self._database.execute(query, (name,)).fetchone() is not None
+        """See `Tables.is_known`; also an image that was taken out."""
+        query = "SELECT 1 FROM only_crowds WHERE name = ?"
+        left_out = self._database.execute(query, (name,)).fetchone() is not None
+        return left_out or super().is_known(name)
 
     def samples(self, name: str) -> list[CocoSample]:
         """An image as each of the files has it that name it."""
@@ -214,6 +200,20 @@ class CocoTables:
             for found, category, name, shape in rows
         ]
 
+    def _check_references(self, number: int, problems: Problems) -> None:
+        for what, query in _MISSING.items():
+            for found, missing in self._stream(query, number):
+                problems.add(
+                    BadData(
+                        f"{self.files[number]}: annotation {found} is of the {what} {missing}, "
+                        "which the file does not list"
+                    )
+                )
+
+    def _forget(self, number: int) -> None:
+        for delete in _DELETE:
+            self._database.execute(delete, (number,))
+
 
 _ONE = {"images": "image", "categories": "category", "annotations": "annotation"}
 _INSERT = {
@@ -226,15 +226,26 @@ _DELETE = tuple(
     for table in sorted(SECTIONS)
 )
 _REPEATED = {
-    table: f"SELECT id FROM {table} WHERE file = ? GROUP BY id HAVING count(*) > 1 LIMIT 1"  # noqa: S608 -- of our own names
+    table: f"SELECT id FROM {table} WHERE file = ? GROUP BY id HAVING count(*) > 1"  # noqa: S608 -- of our own names
     for table in ("images", "categories", "annotations")
 }
 _MISSING = {
     "image": "SELECT a.id, a.image FROM annotations a LEFT JOIN images i "
-    "ON i.file = a.file AND i.id = a.image WHERE a.file = ? AND i.id IS NULL LIMIT 1",
+    "ON i.file = a.file AND i.id = a.image WHERE a.file = ? AND i.id IS NULL",
     "category": "SELECT a.id, a.category FROM annotations a LEFT JOIN categories c "
-    "ON c.file = a.file AND c.id = a.category WHERE a.file = ? AND c.id IS NULL LIMIT 1",
+    "ON c.file = a.file AND c.id = a.category WHERE a.file = ? AND c.id IS NULL",
 }
+_DELETE_CATEGORY = "DELETE FROM categories WHERE file = ? AND id = ?"
+_KEEP_FIRST = "".join(
+    f"DELETE FROM {table} WHERE rowid NOT IN (SELECT min(rowid) FROM {table} GROUP BY file, id);"  # noqa: S608 -- of our own names
+    for table in ("images", "categories", "annotations")
+)
+_SAME_IMAGE = (
+    "SELECT file, name, min(id), max(id) FROM samples GROUP BY name, file HAVING count(*) > 1"
+)
+_KEEP_FIRST_SAMPLE = (
+    "DELETE FROM samples WHERE rowid NOT IN (SELECT min(rowid) FROM samples GROUP BY name, file)"
+)
 _USED = (
     "SELECT id, name FROM categories c WHERE file = ?1 AND EXISTS "
     "(SELECT 1 FROM annotations a WHERE a.file = ?1 AND a.category = c.id)"

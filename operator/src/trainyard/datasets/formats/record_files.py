@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.parquet import open_parquet
+from trainyard.datasets.problems import Problems
 
 _LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".parquet", *_LINES)
@@ -39,7 +40,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def read_rows(
-    path: Path, name: str, group_by: str | None = None
+    path: Path, name: str, problems: Problems, group_by: str | None = None
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The number and the cells of each row; see `where` for what the number counts.
 
@@ -49,16 +50,18 @@ def read_rows(
         A local copy of the file.
     name
         Its name in the source: tells the kind, and errors begin with it.
+    problems
+        Is told of lines that are no rows.
     group_by
         A further column that is wanted.
 
     Raises
     ------
     BadData
-        If the file is not what its name says.
+        If the file is not what its name says, or what `problems` raises.
     """
     if name.endswith(_LINES):
-        return _json_lines(path, name)
+        return _json_lines(path, name, problems)
     return _parquet(path, name, COLUMNS | ({group_by} if group_by else set()))
 
 
@@ -67,7 +70,9 @@ def where(name: str, number: int) -> str:
     return f"{name}:{number}" if name.endswith(_LINES) else f"{name}: row {number}"
 
 
-def _json_lines(path: Path, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_lines(
+    path: Path, name: str, problems: Problems
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     with path.open("rb") as file:
         number = 0
         while line := file.readline(_LONGEST_LINE + 1):
@@ -80,15 +85,24 @@ def _json_lines(path: Path, name: str) -> Iterator[tuple[int, Mapping[str, Any]]
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, parse_constant=_refuse)
-            except RecursionError:
-                raise BadData(f"{place}: nested too deep") from None
-            except ValueError as error:
-                # Also bytes that are not UTF-8, and numbers of thousands of digits.
-                raise BadData(f"{place}: not valid JSON: {str(error)[:160]}") from None
-            if not isinstance(row, dict):
-                raise BadData(f"{place}: it is not an object")
-            yield number, row
+                row = _row(line, place)
+            except BadData as error:
+                problems.add(error)
+            else:
+                yield number, row
+
+
+def _row(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line, parse_constant=_refuse)
+    except RecursionError:
+        raise BadData(f"{place}: nested too deep") from None
+    except ValueError as error:
+        # Also bytes that are not UTF-8, and numbers of thousands of digits.
+        raise BadData(f"{place}: not valid JSON: {str(error)[:160]}") from None
+    if not isinstance(row, dict):
+        raise BadData(f"{place}: it is not an object")
+    return row
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from trainyard.datasets.formats.record_rows import Row
+from trainyard.datasets.formats.tables import Tables
 from trainyard.datasets.labels import Label
-from trainyard.datasets.scratch import Scratch
-
-_ROWS_AT_ONCE = 1024
 
 # `submission` has no type, so that numbers stay numbers and texts stay texts.
 _TABLES = """
@@ -44,32 +40,17 @@ class StoredRow:
     group: str | None
 
 
-class RecordTables:
+class RecordTables(Tables):
     """The rows of all files of a source."""
 
-    def __init__(self) -> None:
-        self._files: list[str] = []
-        self._scratch = Scratch()
-        self._database = self._scratch.database
-        self._database.executescript(_TABLES)
-
-    def close(self) -> None:
-        """Remove them from this machine's disk."""
-        self._scratch.close()
-
-    @contextmanager
-    def filling(self) -> Iterator[None]:
-        """The time in which rows are added; they can be read after it."""
-        self._database.execute("BEGIN")
-        yield
-        self._database.execute("COMMIT")
-        # So many insertions at random places of an index would be slow.
-        self._database.execute("CREATE INDEX rows_by_image ON rows (image)")
+    _TABLES = _TABLES
+    _INDEXES = "CREATE INDEX rows_by_image ON rows (image);"
+    _IMAGES = "images"
 
     def add_file(self, name: str) -> int:
         """Note a file; returns its number."""
-        self._files.append(name)
-        return len(self._files) - 1
+        self.files.append(name)
+        return len(self.files) - 1
 
     def add_image(self, name: str) -> None:
         """Note that an image is named and there."""
@@ -95,26 +76,11 @@ class RecordTables:
             ),
         )
 
-    def count_images(self) -> int:
-        """Number of images that are named and there."""
-        return int(self._database.execute("SELECT count(*) FROM images").fetchone()[0])
-
-    def image_names(self) -> Iterator[str]:
-        """Their names, sorted by code point."""
-        cursor = self._database.execute("SELECT name FROM images ORDER BY name")
-        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-            yield from (name for (name,) in rows)
-
-    def is_known(self, name: str) -> bool:
-        """Whether a row names the image."""
-        query = "SELECT 1 FROM images WHERE name = ?"
-        return self._database.execute(query, (name,)).fetchone() is not None
-
     def rows(self, image: str) -> list[StoredRow]:
         """The rows that were kept of an image, in the order of the files."""
         return [
             StoredRow(
-                file=self._files[file],
+                file=self.files[file],
                 number=number,
                 entity=entity,
                 label=_label(*label),

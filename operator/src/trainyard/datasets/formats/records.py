@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
-from trainyard.datasets.formats.base import Annotations, is_hidden, is_image
+from trainyard.datasets.formats.base import Annotations, is_hidden
 from trainyard.datasets.formats.places import find_image, folder_of
 from trainyard.datasets.formats.record_files import SUFFIXES, read_rows, where
 from trainyard.datasets.formats.record_rows import Row, microseconds, parse_row
 from trainyard.datasets.formats.record_tables import RecordTables, StoredRow
-from trainyard.datasets.refusals import Refusals
+from trainyard.datasets.formats.tables import TableFormat
+from trainyard.datasets.problems import Problems
 from trainyard.stores import ObjectInfo
 
 
-class Records:
+class Records(TableFormat[RecordTables]):
     """All `*.parquet`, `*.jsonl` and `*.ndjson` files of a source together are one table of rows.
 
     A row says something about an image, or about an entity in it. The filter over submissions acts
@@ -31,31 +32,23 @@ class Records:
         If a row cannot be used; the sentence names file and line.
     """
 
+    _NO_FILES = (
+        "there are no records: put .parquet, .jsonl or .ndjson files "
+        "with a row for each image or entity there"
+    )
+
     def __init__(
-        self, selection: Selection, files: SourceFiles, group_by: str | None = None
+        self,
+        selection: Selection,
+        files: SourceFiles,
+        problems: Problems,
+        group_by: str | None = None,
     ) -> None:
-        self.refused = Refusals()
-        self._selection, self._files, self._group_by = selection, files, group_by
+        self._group_by, self._grouped = group_by, False
         rule = selection.filter or SelectionFilter()
         self._after, self._before = _time(rule.submitted_after), _time(rule.submitted_before)
         self._latest = rule.latest_submissions_only
-        self._grouped = False
-        self._tables = RecordTables()
-        try:
-            self._read()
-        except BaseException:
-            self._tables.close()
-            raise
-
-    def __len__(self) -> int:
-        return self._tables.count_images()
-
-    def images(self) -> Iterator[ObjectInfo]:
-        """See `Format.images`."""
-        for name in self._tables.image_names():
-            entry = self._files.listing.get(name)
-            if entry is not None:
-                yield entry
+        super().__init__(selection, files, RecordTables(), problems)
 
     def annotations(self, image: ObjectInfo) -> Annotations:
         """See `Format.annotations`."""
@@ -80,57 +73,47 @@ class Records:
             wanted=bool(rows),
         )
 
-    def close(self) -> None:
-        """See `Format.close`."""
-        self._tables.close()
+    @staticmethod
+    def _is_label_file(name: str) -> bool:
+        return not is_hidden(name) and name.endswith(SUFFIXES)
 
-    def _read(self) -> None:
-        listing = self._files.listing
-        files = 0
-        with self._tables.filling():
-            for entry in listing:
-                if is_hidden(entry.name) or not entry.name.endswith(SUFFIXES):
-                    if not is_image(entry.name):
-                        self.refused.add("OtherFile", entry.name)
-                    continue
-                files += 1
-                with self._files.local(entry) as path:
-                    self._read_file(path, entry.name)
-        if not files and any(is_image(entry.name) for entry in listing):
-            raise BadData(
-                "there are no records: put .parquet, .jsonl or .ndjson files "
-                "with a row for each image or entity there"
-            )
-        if files and self._group_by and not self._grouped:
+    def _connect(self) -> None:
+        # Among rows that cannot be used may be those with the column.
+        looked = self._tables.files and not self._problems.count
+        if looked and self._group_by and not self._grouped:
             raise BadData(f"no records file has the column {self._group_by!r} that groupBy names")
-        for entry in listing:
-            if is_image(entry.name) and not self._tables.is_known(entry.name):
-                self.refused.add("NotInAnnotations", entry.name)
 
     def _read_file(self, path: Path, name: str) -> None:
         folders = (folder_of(name), "")
         number_of_file = self._tables.add_file(name)
         # Rows of one image follow each other in most tables.
         last: tuple[PurePosixPath, str | None] | None = None
-        for number, cells in read_rows(path, name, self._group_by):
+        for number, cells in read_rows(path, name, self._problems, self._group_by):
             place = where(name, number)
-            row = parse_row(
-                cells,
-                place,
-                attribute=self._selection.attribute,
-                class_names=self._selection.class_names,
-                group_by=self._group_by,
-            )
             self._grouped |= self._group_by in cells
-            if last is None or last[0] != row.image:
-                image = find_image(row.image, folders, self._files.listing)
-                last = (row.image, image)
-                if image is not None:
-                    self._tables.add_image(image)
-                elif self._tables.add_missing(str(row.image)):
-                    self.refused.add("ImageMissing", str(row.image))
-            if last[1] is not None and self._is_in_time(row, place):
-                self._tables.add_row(last[1], number_of_file, number, row)
+            try:
+                row = parse_row(
+                    cells,
+                    place,
+                    attribute=self._selection.attribute,
+                    class_names=self._selection.class_names,
+                    group_by=self._group_by,
+                )
+                if last is None or last[0] != row.image:
+                    last = (row.image, self._find(row.image, folders))
+                if last[1] is not None and self._is_in_time(row, place):
+                    self._tables.add_row(last[1], number_of_file, number, row)
+            except BadData as error:
+                self._problems.add(error)
+
+    def _find(self, path: PurePosixPath, folders: Iterable[str]) -> str | None:
+        """The name of the image that a row is about, if it is there."""
+        image = find_image(path, folders, self._files.listing)
+        if image is not None:
+            self._tables.add_image(image)
+        elif self._tables.add_missing(str(path)):
+            self.refused.add("ImageMissing", str(path))
+        return image
 
     def _is_in_time(self, row: Row, place: str) -> bool:
         """Whether the window of the filter takes the row; from its beginning, without its end."""

@@ -68,7 +68,7 @@ def print_findings(opened: Opened, found: Findings) -> None:
     report.print_classes(statistics)
     report.print_sizes(statistics)
     report.print_refused(found.refused)
-    report.print_bad(read.bad, read.bad_count)
+    report.print_problems(read.problems)
     if found.problem is None:
         click.echo()
         click.echo(
@@ -82,6 +82,6 @@ def _document(opened: Opened, found: Findings) -> Json:
         "format": str(opened.selection.format),
         "guessed": opened.guess is not None,
         **report.as_document(found.statistics, found.refused),
-        "cannotBeUsed": {"count": found.read.bad_count, "first": list(found.read.bad)},
+        "cannotBeUsed": report.problems_document(found.read.problems),
         "problem": found.problem,
     }

@@ -32,6 +32,7 @@ from trainyard.cli.errors import CommandError
 from trainyard.cli.output import Format, note
 from trainyard.datasets.filters import ImageFilter
 from trainyard.datasets.pictures import Legend, draw_sheet
+from trainyard.datasets.problems import Problems
 from trainyard.datasets.refusals import HARMLESS
 from trainyard.datasets.source import Source
 from trainyard.stores import Store, join
@@ -189,12 +190,12 @@ def _search(
         elif out is not None:
             note(f"{out} was not written: there is nothing to show")
         document = _document(wanted, found, statistics)
-    bad = next((each for each in found if each.bad), None)
-    if bad is None:
+    problems = Problems(lenient=True)
+    for each in found:
+        problems.add_all(each.problems)
+    if not problems.count:
         return document, None
-    total = sum(each.bad_count for each in found)
-    more = f" (and {total - 1} more)" if total > 1 else ""
-    return document, f"a snapshot of {wanted.title} would fail: {bad.bad[0]}{more}"
+    return document, f"a snapshot of {wanted.title} would fail: {problems.said()}"
 
 
 def _search_selection(
@@ -231,7 +232,7 @@ def _print(wanted: Wanted, found: list[Found], statistics: Statistics) -> None:
             ]
         )
         report.print_refused([x for x in each.refused.counts() if x.reason not in HARMLESS])
-        report.print_bad(each.bad, each.bad_count)
+        report.print_problems(each.problems)
     if len(found) > 1:
         click.echo("\ntogether, an image that is found twice counted twice")
         report.print_facts(total)
@@ -250,7 +251,7 @@ def _document(wanted: Wanted, found: list[Found], statistics: Statistics) -> Jso
                 "matches": each.matches,
                 "taken": each.taken,
                 "refused": [entry.to_wire() for entry in each.refused.counts()],
-                "cannotBeUsed": {"count": each.bad_count, "first": list(each.bad)},
+                "cannotBeUsed": report.problems_document(each.problems),
             }
             for (uri, selection), each in zip(wanted.selections, found, strict=True)
         ],
