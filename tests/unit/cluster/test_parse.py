@@ -270,6 +270,15 @@ class TestPod:
         assert pod({"conditions": [condition]}).disruption == "EvictionByEvictionAPI"
         assert pod({"conditions": [{**condition, "status": "False"}]}).disruption == ""
 
+    def test_that_used_more_disk_than_it_may_says_so_in_its_kubelets_words(self) -> None:
+        """As seen on a real node, with a limit on ephemeral storage."""
+        words = "Pod ephemeral local storage usage exceeds the total limit of containers 300Ki. "
+        evicted = {"phase": "Failed", "reason": "Evicted", "message": words}
+        pressure = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
+        assert pod(evicted).over_limit == words.strip()
+        assert pod({**evicted, "conditions": [pressure]}).over_limit == ""
+        assert pod({"phase": "Failed", "message": words}).over_limit == ""
+
     def test_that_left_no_last_words_leaves_the_end_of_its_log(self) -> None:
         made = pod(container(terminated={"exitCode": 1, "message": "Traceback\nValueError: x"}))
         assert (made.last_words, made.log_tail) == (None, "Traceback\nValueError: x")

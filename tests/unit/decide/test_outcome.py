@@ -40,6 +40,16 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
         Reason.GPU_NOT_VISIBLE,
         "the trainer gave no message",
     ),
+    "too much disk, whatever the trainer said when it was told to end": (
+        replace(FAILED_POD, over_limit="it uses too much disk", last_words=last_words("Stopped")),
+        Reason.NODE_PRESSURE,
+        "the kubelet of gpu-1 ended the pod: it uses too much disk",
+    ),
+    "bad data, and too much disk at the end": (
+        replace(FAILED_POD, over_limit="it uses too much disk", last_words=last_words("BadData")),
+        Reason.BAD_DATA,
+        "the trainer gave no message",
+    ),
     "bad data by the exit code": (
         replace(FAILED_POD, exit_code=65),
         Reason.BAD_DATA,

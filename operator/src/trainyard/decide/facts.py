@@ -114,6 +114,11 @@ class PodFacts:
     """Each container that was started has ended, in its kubelet's own words."""
     disruption: str = ""
     """Reason of the condition DisruptionTarget, for example EvictionByEvictionAPI."""
+    over_limit: str = ""
+    """Why its kubelet evicted it, in its words, when it used more disk than it may.
+
+    Kubernetes counts that as the pod's own failure: there is no DisruptionTarget.
+    """
     log_tail: str = ""
     """End of the log, when the container left no last words."""
     waiting_reason: str = ""

@@ -45,8 +45,8 @@ class Outcome:
 def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
     """The cause of a failed Job, as precisely as it can be known.
 
-    In this order: the kubelet's word that the container ran out of memory, the trainer's last
-    words, its exit code, the Job controller's message.
+    In this order: the kubelet's word that the container ran out of memory or disk, the trainer's
+    last words, its exit code, the Job controller's message.
     """
     if pod is None:
         return Outcome(
@@ -61,6 +61,10 @@ def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
             "the container was killed for its memory limit: raise resources.memory, or use a "
             "smaller batchSize or fewer workers",
             tail,
+        )
+    if pod.over_limit and (words is None or words.reason == Reason.STOPPED):
+        return Outcome(
+            Reason.NODE_PRESSURE, f"the kubelet of {pod.node} ended the pod: {pod.over_limit}", tail
         )
     # Deleted through the API: an eviction, a drain, a taint, or somebody's kubectl delete pod.
     sent_away = pod.deletion_time is not None
