@@ -257,3 +257,24 @@ class TestInAProcess:
         whole = seen(data=self.ALIKE)
         assert DataStatus.model_validate(whole.to_wire()) == whole
         assert isinstance(whole.warnings[0], DataWarning)
+
+
+def test_boxes_where_outlines_are_learnt_are_warned_of() -> None:
+    def warned(**spec: Any) -> list[tuple[str, str]]:
+        mixed = SplitContent(40, (*content(geometry="polygon").labels, *content(2, "box").labels))
+        known = facts(
+            capability=capability("cat", type_="DetectorElement", **spec),
+            data=compared(train=mixed, dev=mixed, test=content(geometry="polygon")),
+        )
+        found = data_status(known)
+        assert found is not None
+        return [(item.reason, item.message) for item in found.warnings]
+
+    assert warned(geometry="box") == []
+    assert warned(geometry="polygon") == [
+        (
+            "BoxesWithoutOutline",
+            "annotations of the capability's classes that are boxes (50 of train, 50 of dev) say "
+            "nothing of an outline: every image that has one is left out",
+        )
+    ]

@@ -24,6 +24,8 @@ from trainyard.datasets.labels import GeometryName, Label
 from trainyard.datasets.reading import read_snapshot
 from trainyard.datasets.samples import Sample
 from trainyard.datasets.splits import compare_splits
+from trainyard.decide.recipe import METRICS
+from trainyard.decide.validation import FITS
 from trainyard.stores import Store
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.prepare import prepare
@@ -37,13 +39,37 @@ POINTS: dict[GeometryName, tuple[float, ...]] = {
 }
 ENGINES = {
     (CapabilityType.DETECTOR, Geometry.BOX): Engine.YOLO_DET,
+    (CapabilityType.DETECTOR, Geometry.POLYGON): Engine.YOLO_SEG,
     (CapabilityType.IMAGE_CLASSIFIER, None): Engine.YOLO_CLS,
     (CapabilityType.BOX_CLASSIFIER, None): Engine.YOLO_CLS,
+    (CapabilityType.BOX_EMBEDDER, None): Engine.EMBEDDER,
 }
 
 
+def test_every_engine_that_the_operator_lets_train_a_type_is_asked_about_it() -> None:
+    assert set(ENGINES) == {
+        (kind, shape)
+        for kinds, shapes in FITS.values()
+        for kind in kinds
+        for shape in (shapes or {None})
+    }
+    for (kind, shape), engine in ENGINES.items():
+        kinds, shapes = FITS[engine]
+        assert kind in kinds and (shape is None or shape in shapes)
+
+
+@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: "-".join(filter(None, kind)))
+def test_an_engine_has_the_metrics_that_the_operator_lets_it_choose_by(
+    kind: tuple[CapabilityType, Geometry | None],
+) -> None:
+    engine = engine_for(ENGINES[kind], kind[0])
+    allowed = METRICS[engine.kind]
+    assert set(engine.metrics) == set(allowed)
+    assert engine.default_metric == allowed[0]
+
+
 @pytest.mark.parametrize("geometry", POINTS)
-@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: kind[0].value)
+@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: "-".join(filter(None, kind)))
 def test_an_engine_uses_the_geometries_that_the_operator_counts_as_used(
     kind: tuple[CapabilityType, Geometry | None], geometry: GeometryName
 ) -> None:

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     SIMILAR_IMAGES = "SimilarImages"  # images of dev or test look nearly like one of train
     SIMILARITY_UNKNOWN = "SimilarityUnknown"  # there are too many images to look for such
     HELD_OUT_OVERLAP = "HeldOutOverlap"  # dev and test share images or groups
+    BOXES_WITHOUT_OUTLINE = "BoxesWithoutOutline"  # yolo-seg leaves out images that have such boxes
     CLASSES_NOT_JUDGED = "ClassesNotJudged"  # dev or test lacks a class of the capability
 
     # NodeReserved.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.capability import CapabilitySpec, usable_geometries
+from trainyard.api.capability import CapabilitySpec, Geometry, usable_geometries
 from trainyard.api.comparison import (
     AlikeImages,
     Comparison,
@@ -72,12 +72,37 @@ def _warnings(spec: CapabilitySpec, data: Comparison) -> list[DataWarning]:
                     "knows what it lacks is not measured there",
                 )
             )
+    found += _without_outlines(spec, data)
     for pair in data.pairs:
         if pair.first == "train":
             found += _alike(pair, data)
         else:
             found += _held_out(pair)
     return found
+
+
+def _without_outlines(spec: CapabilitySpec, data: Comparison) -> list[DataWarning]:
+    """Where outlines are learnt, an entity that has only a box would be learnt as background."""
+    if spec.geometry is not Geometry.POLYGON:
+        return []
+    classes, parts = set(classes_of(spec)), []
+    for split, content in data.splits.items():
+        boxes = sum(
+            label.count
+            for label in content.labels
+            if label.geometry == "box" and (label.attribute, label.value) in classes
+        )
+        if boxes:
+            parts.append(f"{boxes} of {split}")
+    if not parts:
+        return []
+    return [
+        _warning(
+            Reason.BOXES_WITHOUT_OUTLINE,
+            f"annotations of the capability's classes that are boxes ({', '.join(parts)}) say "
+            "nothing of an outline: every image that has one is left out",
+        )
+    ]
 
 
 def _alike(pair: SplitPair, data: Comparison) -> list[DataWarning]:
