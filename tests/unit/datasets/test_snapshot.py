@@ -2,6 +2,7 @@ import hashlib
 import json
 import re
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,15 @@ from tests.unit.labelled import BUCKET, image_bytes, put
 from tests.unit.sources import selection, snapshot_run
 from trainyard.api.manifest import SnapshotManifest
 from trainyard.datasets.errors import BadData
+from trainyard.datasets.labels import Label
 from trainyard.datasets.reading import download_samples, read_snapshot
-from trainyard.datasets.samples import Sample, read_samples
-from trainyard.datasets.snapshot import MadeSnapshot, make_snapshot
+from trainyard.datasets.samples import Sample, Tally, read_samples
+from trainyard.datasets.snapshot import (
+    CLASSES_LIMIT,
+    MadeSnapshot,
+    _of_few_classes,
+    make_snapshot,
+)
 from trainyard.stores import BucketNotFound, ObjectInfo, Store, join, parent
 
 
@@ -311,8 +318,22 @@ def test_more_classes_than_a_status_can_list_are_refused(
 ) -> None:
     monkeypatch.setattr("trainyard.datasets.snapshot.CLASSES_LIMIT", 3)
     put(store, prefix, {f"{n}/1.png": image_bytes(n) for n in range(4)})
-    with pytest.raises(BadData, match="the labels have 4 classes, more than the 3 allowed"):
+    with pytest.raises(BadData, match="the labels have more than the 3 classes allowed"):
         snapshot(store, prefix, selection(prefix))
+
+
+def test_free_text_is_not_counted_to_its_end() -> None:
+    passed = []
+
+    def texts() -> Iterator[Sample]:
+        for number in range(1_000_000):
+            passed.append(number)
+            said = (Label("caption", f"text {number}", "image"),)
+            yield Sample(number.to_bytes(32, "big"), "a.png", 9, 9, 0, 0, 1, said)
+
+    with pytest.raises(BadData, match="more than the 5000 classes allowed"):
+        list(_of_few_classes(Tally(), texts()))
+    assert len(passed) == CLASSES_LIMIT + 1
 
 
 def test_class_names_that_a_status_has_no_room_for_are_refused(store: Store, prefix: str) -> None:

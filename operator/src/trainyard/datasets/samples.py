@@ -148,6 +148,11 @@ class Tally:
         return self._digest.hexdigest()
 
     @property
+    def class_count(self) -> int:
+        """Number of classes so far."""
+        return len(self._classes)
+
+    @property
     def classes(self) -> list[tuple[str, str, int]]:
         """(attribute, value, number of annotations), sorted."""
         counts = sorted(self._classes.items())

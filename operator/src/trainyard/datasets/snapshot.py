@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.packing import READ_PERCENT, Packer, Say
 from trainyard.datasets.parts import Parts, parts_key
 from trainyard.datasets.refusals import HARMLESS, Refusals
-from trainyard.datasets.samples import Tally, write_samples
+from trainyard.datasets.samples import Sample, Tally, write_samples
 from trainyard.datasets.scratch import full_disk_explained
 from trainyard.datasets.shards import SHARD_LIMIT, ShardWriter
 from trainyard.datasets.source import Source
@@ -184,16 +184,28 @@ def check_classes(names: Collection[str]) -> None:
     Raises
     ------
     BadData
-        With the number, or the size of their names.
+        If they are too many, or their names too long.
     """
     size = sum(len(name.encode()) for name in names)
     if len(names) > CLASSES_LIMIT:
-        said = f"{len(names)} classes, more than the {CLASSES_LIMIT} allowed"
+        said = f"more than the {CLASSES_LIMIT} classes allowed"
     elif size > CLASSES_BYTES_LIMIT:
         said = f"class names of {size} bytes together, more than the {CLASSES_BYTES_LIMIT} allowed"
     else:
         return
     raise BadData(f"the labels have {said}: check that the attribute is a class and no free text")
+
+
+def _of_few_classes(tally: Tally, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples, counted, until they have too many classes: free text would fill the memory."""
+    for sample in tally.over(samples):
+        if tally.class_count > CLASSES_LIMIT:
+            check_classes(_class_names(tally))
+        yield sample
+
+
+def _class_names(tally: Tally) -> list[str]:
+    return [f"{attribute}={value}" for attribute, value, _ in tally.classes]
 
 
 def _publish(
@@ -208,9 +220,9 @@ def _publish(
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="trainyard-samples-") as local:
         path = Path(local) / SAMPLES_NAME
-        write_samples(tally.over(union.samples(refused)), path)
+        write_samples(_of_few_classes(tally, union.samples(refused)), path)
         check_refused(union.taken, refused, listed)
-        check_classes([f"{attribute}={value}" for attribute, value, _ in tally.classes])
+        check_classes(_class_names(tally))
         folder = join(output, tally.digest)
         place = join(folder, SNAPSHOT_NAME)
         try:
