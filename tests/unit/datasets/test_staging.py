@@ -221,13 +221,27 @@ def test_a_run_that_stops_early_leaves_nothing_behind(
     assert not list(folder.glob(".*.partial"))
 
 
-def test_a_source_that_is_deleted_changes_nothing(
-    store: Store, packed: Packed, tmp_path: Path
+@pytest.mark.parametrize("change", ["deleted", "changed"])
+def test_a_source_that_is_deleted_or_changed_changes_nothing(
+    store: Store, packed: Packed, tmp_path: Path, change: str
 ) -> None:
-    for entry in list(store.list(packed.source)):
-        store.delete(entry.uri)
-    assert list(store.list(packed.source)) == []
+    for number, entry in enumerate(list(store.list(packed.source))):
+        if change == "deleted":
+            store.delete(entry.uri)
+        else:
+            store.write_bytes(entry.uri, image_bytes(100 + number))
     assert stage(store, packed, tmp_path) == packed.images
+
+
+def test_a_source_is_never_asked_for_so_that_nobody_need_be_able_to_read_it(
+    store: Store, packed: Packed, tmp_path: Path, requests: Callable[[], list[str]]
+) -> None:
+    place = packed.source.removeprefix("s3:/") + "/"
+    list(store.list(packed.source))
+    store.read_bytes(f"{packed.source}/a/7.png")
+    assert any(place in line for line in requests())
+    stage(store, packed, tmp_path)
+    assert not any(place in line for line in requests())
 
 
 def replace_shard(store: Store, packed: Packed, change: Callable[[bytes], bytes]) -> str:
