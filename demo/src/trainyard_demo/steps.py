@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainyard_demo.errors import DemoError
+from trainyard_local.progress import duration
 
 Say = Callable[[str], None]
 """Prints one line for a person."""
@@ -20,18 +21,6 @@ PATIENCE_S = 20.0
 """How long a program that was told to stop may take."""
 TAIL = 15
 """Lines of a failed program's output that are repeated in the error."""
-
-
-def duration(seconds: float) -> str:
-    """Duration in words: ``45 s``, ``6 min 05 s``.
-
-    Parameters
-    ----------
-    seconds : float
-        Zero or more.
-    """
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
 
 
 @dataclass

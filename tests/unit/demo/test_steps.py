@@ -9,7 +9,7 @@ import time
 import pytest
 
 from trainyard_demo.errors import DemoError
-from trainyard_demo.steps import Programs, Task, Timings, duration, together
+from trainyard_demo.steps import Programs, Task, Timings, together
 
 PYTHON = sys.executable
 
@@ -90,8 +90,3 @@ def test_lines_carry_the_name_of_their_task() -> None:
 def test_times_are_listed_and_what_ran_within_a_step_is_indented() -> None:
     timings = Timings([("images", 65.2, True), ("all", 70.0, False)])
     assert timings.lines() == ["  images    1 min 05 s", "all         1 min 10 s"]
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.4, "59 s"), (60, "1 min 00 s")])
-def test_duration_in_words(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

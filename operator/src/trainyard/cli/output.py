@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -14,6 +15,8 @@ from rich.text import Text
 
 from trainyard.api.documents import dump_yaml
 from trainyard.api.meta import Json
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 WIDE = 100_000
 """Columns of a table that no terminal shows: a program that reads it wants whole lines."""
@@ -25,6 +28,18 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+def output_option(function: F) -> F:
+    """Option `-o`: how what was found is printed."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice([str(format_) for format_ in Format]),
+        default=str(Format.TABLE),
+        show_default=True,
+        help="How to print it.",
+    )(function)
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

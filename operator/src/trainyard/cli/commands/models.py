@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from trainyard.cli import catalogue, options
+from trainyard.cli.commands.listing import print_all
 from trainyard.cli.downloads import download as download_files
 from trainyard.cli.downloads import wanted_files
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import Format, note, print_objects
+from trainyard.cli.output import output_option
 from trainyard.cli.progress import shown_progress
 from trainyard.cli.store_access import find_store
 from trainyard.decide.display import size
@@ -25,32 +25,16 @@ def models() -> None:
 
 @models.command("list")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Models of all namespaces.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice([str(format_) for format_ in Format]),
-    default=str(Format.TABLE),
-    show_default=True,
-    help="How to print them.",
-)
+@output_option
 @options.cluster_options
 def list_(all_namespaces: bool, output: str) -> None:
     """List finished models."""
-    cluster = options.connection()
-    namespace = None if all_namespaces else cluster.namespace
-    found = catalogue.list_objects(cluster.api, catalogue.MODELS, namespace)
-    if output != Format.TABLE:
-        print_objects(found.raw, Format(output))
-        return
-    if found.objects:
-        catalogue.print_catalogue(
-            catalogue.MODELS, found.objects, datetime.now(UTC), with_namespace=all_namespaces
-        )
-    elif not found.unreadable:
-        where = "the cluster" if namespace is None else f"namespace {namespace}"
-        note(f"There are no TrainedModels in {where}: a process makes one when it has succeeded.")
-    for sentence in found.unreadable:
-        note(sentence)
+    print_all(
+        catalogue.MODELS,
+        all_namespaces=all_namespaces,
+        output=output,
+        hint="a process makes one when it has succeeded",
+    )
 
 
 @models.command()

@@ -95,18 +95,6 @@ def sheet_options(function: F) -> F:
     return function
 
 
-def output_option(function: F) -> F:
-    """How a finding is printed."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice([str(format_) for format_ in Format]),
-        default=str(Format.TABLE),
-        show_default=True,
-        help="How to print it.",
-    )(function)
-
-
 def print_document(document: Json, format_: Format) -> None:
     """A finding for programs."""
     if format_ is Format.JSON:

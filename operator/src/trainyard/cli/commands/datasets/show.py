@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,16 +13,16 @@ from trainyard.api.dataset import Dataset, DatasetPhase
 from trainyard.api.manifest import SAMPLES_NAME, SnapshotManifest
 from trainyard.cli import catalogue, options
 from trainyard.cli.commands.datasets.common import (
-    output_option,
     print_document,
     sheet_options,
     store_of,
 )
+from trainyard.cli.commands.listing import print_all
 from trainyard.cli.data import report
 from trainyard.cli.data.show import choose_samples, count_samples, read_pictures
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import Format, note, print_objects
+from trainyard.cli.output import Format, note, output_option
 from trainyard.datasets.pictures import Legend, draw_sheet
 from trainyard.datasets.reading import download_samples
 from trainyard.decide.display import size
@@ -36,21 +35,12 @@ from trainyard.stores import Store
 @options.cluster_options
 def list_(all_namespaces: bool, output: str) -> None:
     """List datasets."""
-    cluster = options.connection()
-    namespace = None if all_namespaces else cluster.namespace
-    found = catalogue.list_objects(cluster.api, catalogue.DATASETS, namespace)
-    if output != Format.TABLE:
-        print_objects(found.raw, Format(output))
-        return
-    if found.objects:
-        catalogue.print_catalogue(
-            catalogue.DATASETS, found.objects, datetime.now(UTC), with_namespace=all_namespaces
-        )
-    elif not found.unreadable:
-        where = "the cluster" if namespace is None else f"namespace {namespace}"
-        note(f"There are no Datasets in {where}: `trainyard datasets upload` prints one to apply.")
-    for sentence in found.unreadable:
-        note(sentence)
+    print_all(
+        catalogue.DATASETS,
+        all_namespaces=all_namespaces,
+        output=output,
+        hint="`trainyard datasets upload` prints one to apply",
+    )
 
 
 @dataclass(frozen=True)
