@@ -98,5 +98,5 @@ $(UV):
 
 .cache/stamps/trainer: pyproject.toml uv.lock | $(UV)
 	@echo "==> environment of the trainer (.venv-trainer, about 6 GB: PyTorch carries CUDA)"
-	UV_PROJECT_ENVIRONMENT=.venv-trainer $(UV) sync --frozen --python $(PYTHON) --extra trainer --group test --group local
+	UV_PROJECT_ENVIRONMENT=.venv-trainer $(UV) sync --frozen --python $(PYTHON) --extra trainer --extra cli --group test --group local
 	mkdir -p $(@D) && touch $@

@@ -9,6 +9,7 @@ import pytest
 from admission_server import Refused, Server, fresh
 
 from trainyard.api.meta import Json
+from trainyard.cli.manifests.admission import admit
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,19 @@ def table(rows: Iterable[Accepted | Refusal | Edit]) -> pytest.MarkDecorator:
 
 
 def check_accepted(server: Server, row: Accepted) -> Json:
-    """The API server takes the row's object; it as stored."""
-    return server.create(row.manifest, dry_run=True)
+    """The API server takes the row's object, and so does the command line; it as stored."""
+    made, problems = admit(row.manifest)
+    assert problems == []
+    stored = server.create(row.manifest, dry_run=True)
+    assert made["spec"] == stored["spec"]
+    return stored
 
 
 def check_refused(server: Server, row: Refusal) -> None:
-    """The API server refuses the row's object with the row's message."""
+    """The API server and the command line refuse the row's object with the row's message."""
     with pytest.raises(Refused) as caught:
         server.create(row.manifest, dry_run=True)
+    assert any(row.message in problem for problem in admit(row.manifest)[1])
     assert row.message in caught.value.message
     assert caught.value.status in (400, 422)
 

@@ -1,4 +1,4 @@
-"""SIGTERM: noticed from the first moment, acted upon once."""
+"""SIGTERM and Ctrl-C: noticed from the first moment, acted upon once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class StopRequest:
         self._armed = False
 
     def install(self) -> None:
-        """Listen to SIGTERM; to be called by the main thread."""
+        """Listen to SIGTERM, and to Ctrl-C in a terminal; to be called by the main thread."""
         signal.signal(signal.SIGTERM, self._notice)
+        signal.signal(signal.SIGINT, self._notice)
 
     def arm(self) -> None:
         """From now on, stop; at once if that was asked for before."""
@@ -65,7 +66,7 @@ class StopRequest:
         if self.requested and self._armed:
             from trainyard_trainer.faults import Stopped
 
-            raise Stopped("the run was told to stop (SIGTERM) and did")
+            raise Stopped("it was told to stop and did")
 
     def _notice(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if not self.requested:

@@ -61,10 +61,26 @@ def load_yaml(text: str | bytes, name: str = "document") -> Any:
         return yaml.load(text, Loader=_NoAliasLoader)  # noqa: S506 -- derived from SafeLoader
 
 
-def load_yamls(text: str | bytes, name: str) -> list[Any]:
-    """Plain values of all YAML documents of a text; see `load_yaml`."""
+def load_documents(text: str, name: str = "document") -> Iterator[tuple[int, Any]]:
+    """Plain values of each YAML document of a text, with the line on which it begins.
+
+    Empty documents are left out.
+
+    Raises
+    ------
+    DocumentError
+        As `load_yaml`.
+    """
     with _named(name):
-        return list(yaml.load_all(text, Loader=_NoAliasLoader))
+        loader = _NoAliasLoader(text)
+        try:
+            while loader.check_data():  # type: ignore[no-untyped-call]
+                line = loader.peek_event().end_mark.line + 1  # type: ignore[no-untyped-call]
+                value = loader.get_data()
+                if value is not None:
+                    yield line, value
+        finally:
+            loader.dispose()
 
 
 def dump_yaml(value: Any) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +15,7 @@ from trainyard.api.manifest import ArtefactRole
 from trainyard.api.model import TrainedModel
 from trainyard.api.process_status import ArtefactRef
 from trainyard.cli.errors import CommandError
+from trainyard.cli.locked import only_one
 from trainyard.stores.base import CHUNK_BYTES, Store
 from trainyard.stores.errors import BucketNotFound, ObjectNotFound
 
@@ -138,7 +137,8 @@ def download(
         If the store does not answer or refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder):
+    busy = f"another download is writing to {folder}: wait for it, or give another --out"
+    with only_one(folder, busy):
         kept = tuple(file for file in files if _is_there(folder / file.name, file, overwrite))
         wanted = [file for file in files if file not in kept]
         progress.begin(wanted)
@@ -216,19 +216,3 @@ def _fetch(
     finally:
         part.unlink(missing_ok=True)
     return None
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Keep a second download out of the folder: both would write the same `.part` files."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandError(
-                f"another download is writing to {folder}: wait for it, or give another --out"
-            ) from None
-        yield
-    finally:
-        os.close(handle)

@@ -65,7 +65,7 @@ def find_own_store(target: Target) -> StoreAccess | None:
     if target.s3_endpoint is None:
         return None
     try:
-        found = _own_keys(target.aws_profile)
+        found = own_keys(target.aws_profile)
     except BotoCoreError as error:
         raise CommandError(f"the keys of the store cannot be read: {error}") from None
     if found is None:
@@ -136,7 +136,7 @@ def _store_of(config_map: Json) -> StoreLocation | None:
 
 def _keys(api: ApiServer, target: Target, namespace: str) -> tuple[Credentials, str]:
     try:
-        found = _own_keys(target.aws_profile)
+        found = own_keys(target.aws_profile)
     except BotoCoreError as error:
         raise CommandError(f"the keys of the store cannot be read: {error}") from None
     if found is not None:
@@ -151,7 +151,7 @@ def _keys(api: ApiServer, target: Target, namespace: str) -> tuple[Credentials, 
     )
 
 
-def _own_keys(aws_profile: str | None) -> tuple[Credentials, str] | None:
+def own_keys(aws_profile: str | None) -> tuple[Credentials, str] | None:
     """Keys of the person: the environment or the files that every S3 tool reads."""
     session = botocore.session.Session(profile=aws_profile)
     resolver = session.get_component("credential_provider")

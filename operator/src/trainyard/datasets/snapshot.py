@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from trainyard.datasets.scratch import full_disk_explained
 from trainyard.datasets.shards import SHARD_LIMIT, ShardWriter
 from trainyard.datasets.source import Source
 from trainyard.datasets.union import Union
-from trainyard.datasets.volumes import Mounts, claims_named, mounted_uri
+from trainyard.datasets.volumes import Mounts, claims_named, local_uri
 from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
 
 REFUSED_LIMIT = 0.05
@@ -66,6 +66,7 @@ def make_snapshot(
     *,
     shard_limit: int = SHARD_LIMIT,
     mounts: Mounts = source_mount,
+    buckets: Mapping[str, Path] | None = None,
 ) -> MadeSnapshot:
     """Read all selections and write the snapshot; returns where it is.
 
@@ -80,8 +81,8 @@ def make_snapshot(
         Told about the progress.
     shard_limit
         Bytes at which a shard is closed.
-    mounts
-        Where volumes are mounted.
+    mounts, buckets
+        Where volumes are mounted, and folders that stand for buckets.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def make_snapshot(
         sources = []
         for index, selection in enumerate(run.selections):
             say(Stage.READ, 0, f"listing the files of selection {index}")
-            uri = mounted_uri(index, selection, mounts)
+            uri = local_uri(index, selection, mounts, buckets)
             source = Source(store, selection, uri=uri, group_by=run.group_by)
             sources.append(stack.enter_context(closing(source)))
         key = parts_key(run, [source.listing_digest for source in sources])

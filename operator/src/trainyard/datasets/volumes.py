@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,24 +15,42 @@ Mounts = Callable[[int], str]
 """The folder where the volume of the selection with that index is mounted."""
 
 
-def mounted_uri(index: int, selection: Selection, mounts: Mounts = source_mount) -> str | None:
-    """Where a selection's files lie if they are on a volume; None if they are not.
+def local_uri(
+    index: int,
+    selection: Selection,
+    mounts: Mounts = source_mount,
+    buckets: Mapping[str, Path] | None = None,
+) -> str | None:
+    """Where a selection's files lie on this machine; None if they are in a bucket.
+
+    Parameters
+    ----------
+    index, selection
+        Which of a Dataset's.
+    mounts
+        Where volumes are mounted.
+    buckets
+        Folders that stand for buckets.
 
     Raises
     ------
     BadData
-        If a symbolic link on the path leads out of the volume.
+        If a symbolic link on the path leads out of the volume or folder.
     """
-    volume = selection.source.volume
-    if volume is None:
+    source = selection.source
+    if source.volume is not None:
+        name, below = f"volume {source.volume.claim_name}", source.volume.path
+        root = Path(mounts(index))
+    elif source.s3 is not None and source.s3.bucket in (buckets or {}):
+        name, below = f"bucket {source.s3.bucket}", source.s3.prefix
+        root = (buckets or {})[source.s3.bucket]
+    else:
         return None
-    root = Path(mounts(index))
-    folder = root / volume.path
+    folder = root / below
     # Links within the path are followed as far as they stay inside; those below it are left out.
     if not folder.resolve().is_relative_to(root.resolve()):
         raise BadData(
-            f"path {volume.path!r} leads out of the volume {volume.claim_name} by a symbolic link: "
-            "give the folder itself"
+            f"path {below!r} leads out of the {name} by a symbolic link: give the folder itself"
         )
     return f"file://{folder}"
 

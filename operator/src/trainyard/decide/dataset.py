@@ -15,6 +15,7 @@ from trainyard.api.dataset import (
     SnapshotStatus,
 )
 from trainyard.api.grouping import InvalidGroupBy, parse_group_by
+from trainyard.api.manifest import SnapshotManifest
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import ProgressTarget, SnapshotRunFile
 from trainyard.decide import display, outcome
@@ -224,16 +225,7 @@ def _harvest(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
             facts, now, DatasetPhase.SNAPSHOTTING, Reason.STORE_UNAVAILABLE, message, poll=True
         )
     manifest = found.manifest
-    snapshot = SnapshotStatus(
-        uri=found.location,
-        digest=manifest.digest,
-        samples=manifest.samples,
-        annotations=manifest.annotations,
-        classes=manifest.classes,
-        size_bytes=manifest.size_bytes,
-        refused=manifest.refused,
-        created_at=manifest.created_at,
-    )
+    snapshot = snapshot_status(found.location, manifest)
     shown = DatasetDisplay(
         size=display.size(manifest.size_bytes), classes=str(len(manifest.classes))
     )
@@ -244,6 +236,20 @@ def _harvest(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus]:
         Reason.SNAPSHOTTED,
         f"{manifest.samples} images, {manifest.annotations} labels",
         changes={"snapshot": snapshot, "display": shown, "progress": None},
+    )
+
+
+def snapshot_status(location: str, manifest: SnapshotManifest) -> SnapshotStatus:
+    """What a Dataset says of the snapshot at `location`."""
+    return SnapshotStatus(
+        uri=location,
+        digest=manifest.digest,
+        samples=manifest.samples,
+        annotations=manifest.annotations,
+        classes=manifest.classes,
+        size_bytes=manifest.size_bytes,
+        refused=manifest.refused,
+        created_at=manifest.created_at,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from trainyard.api.dataset import Dataset, Selection
-from trainyard.api.documents import DocumentError, load_yamls
+from trainyard.api.documents import DocumentError, load_documents
 from trainyard.cli.data.guess import Guess
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.source import source_uri
@@ -70,7 +70,7 @@ def datasets_of(text: str, file: str) -> list[Dataset]:
     """
     found = []
     try:
-        documents = load_yamls(text, file)
+        documents = [document for _, document in load_documents(text, file)]
     except DocumentError as error:
         raise CommandError(str(error)) from None
     for document in documents:

@@ -1,0 +1,130 @@
+"""`trainyard run`: the same manifests on this machine, without a cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+
+from trainyard.api.documents import dump_yaml
+from trainyard.api.run import RUN_FILE, RunFile
+from trainyard.cli import options
+from trainyard.cli.data.opening import folder_uri
+from trainyard.cli.local.attempts import Done, done, standing
+from trainyard.cli.local.check import NAMESPACE, facts_of, run_file_of
+from trainyard.cli.local.results import print_results
+from trainyard.cli.local.snapshots import Snapshots
+from trainyard.cli.local.sources import Folders, folders, store_for
+from trainyard.cli.local.trainer import call, look_for_trainer
+from trainyard.cli.locked import only_one
+from trainyard.cli.manifests.reading import read_manifests
+from trainyard.cli.output import note
+from trainyard.stores import Store
+
+DEFAULT_FOLDER = Path("trainyard-runs")
+CHECKPOINT_SECONDS = "TRAINYARD_CHECKPOINT_SECONDS"
+OFTEN = "30"
+"""Seconds between two checkpoints: on this machine they cost no more than a copy."""
+
+
+@click.command()
+@click.option(
+    "-f",
+    "--file",
+    "place",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="Folder (or file) of manifests, as for kubectl apply.",
+)
+@click.option(
+    "--volume",
+    "volumes",
+    multiple=True,
+    metavar="CLAIM=FOLDER",
+    help="Folder that stands for a volume.",
+)
+@click.option(
+    "--bucket",
+    "buckets",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="Folder that stands for a bucket.  [default: the bucket itself]",
+)
+@click.option("--process", metavar="NAME", help="Which, if there are several.")
+@click.option("--cpu", is_flag=True, help="Train on the CPU, whatever the template asks for.")
+@click.option(
+    "--output-folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    metavar="DIR",
+    help="For snapshots, checkpoints and models.",
+)
+@options.store_options
+@options.cluster_options
+def run(
+    place: Path,
+    volumes: tuple[str, ...],
+    buckets: tuple[str, ...],
+    process: str | None,
+    cpu: bool,
+    output_folder: Path,
+) -> None:
+    """Train on this machine what manifests describe.
+
+    No cluster is needed: the Datasets of FOLDER are read, everything is checked as the operator
+    does, and the TrainingProcess is trained here (targetNode is passed over). Ctrl-C stops it with
+    a checkpoint; the same command goes on, and says where the model is once it is done.
+    """
+    look_for_trainer()
+    known = Folders(folders("--volume", volumes), folders("--bucket", buckets))
+    manifests = read_manifests(place)
+    for thing in manifests.left_alone:
+        note(f"left alone: {thing}")
+    root = folder_uri(output_folder)
+    facts = facts_of(manifests, manifests.process(process), root, cpu=cpu)
+    known.check(facts.datasets.values())
+    store = store_for(facts.datasets.values(), known, options.target())
+    output_folder.mkdir(parents=True, exist_ok=True)
+    first = run_file_of(facts, Snapshots(store, root, NAMESPACE, known))
+    there = standing(store, first)
+    if isinstance(there, Done):
+        note(f"TrainingProcess {first.name} is done already, with these inputs")
+        print_results(first, there, output_folder)
+        return
+    print_results(first, _train(store, there, output_folder), output_folder)
+
+
+def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:
+    folder = output_folder.resolve() / "work" / attempt.uid
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = f"TrainingProcess {attempt.name} is being trained already, in {output_folder}"
+    with only_one(folder, busy) as handle:
+        _say(attempt)
+        (folder / RUN_FILE).write_text(dump_yaml(attempt.to_wire()), encoding="utf-8")
+        words = call(
+            ["run", folder / RUN_FILE],
+            folder=folder,
+            environ={
+                "TRAINYARD_WORKDIR": str(folder),
+                CHECKPOINT_SECONDS: os.environ.get(CHECKPOINT_SECONDS) or OFTEN,
+            },
+            inherited=(handle,),
+            going_on="the same command goes on",
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+    return done(store, words.location or attempt.output)
+
+
+def _say(attempt: RunFile) -> None:
+    template, resume = attempt.template, attempt.resume
+    what = template.base_model.architecture or "a model of ours"
+    where = "the GPU" if template.resources.gpus else "the CPU"
+    begun = f", going on after epoch {resume.epoch}" if resume is not None else ""
+    note(
+        f"TrainingProcess {attempt.name}: {template.engine} {what}, "
+        f"{template.hyperparameters.epochs} epochs on {where}{begun}"
+    )

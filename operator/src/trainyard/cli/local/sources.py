@@ -1,0 +1,107 @@
+"""Where the images of a Dataset lie for this machine: folders for claims and buckets, else S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError
+
+from trainyard.api.dataset import Dataset
+from trainyard.api.run import StoreLocation
+from trainyard.cli.errors import CommandError
+from trainyard.cli.profiles import Target
+from trainyard.cli.store_access import own_keys
+from trainyard.stores import Store, open_store
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders of this machine that stand for what a manifest names.
+
+    Attributes
+    ----------
+    claims, buckets
+        By the name of the PersistentVolumeClaim, and of the bucket.
+    """
+
+    claims: dict[str, Path]
+    buckets: dict[str, Path]
+
+    def check(self, datasets: Iterable[Dataset]) -> None:
+        """Every claim that is read has a folder.
+
+        Raises
+        ------
+        CommandError
+            If not; the sentence has the option that gives it.
+        """
+        for dataset in datasets:
+            for index, selection in enumerate(dataset.spec.selections):
+                volume = selection.source.volume
+                if volume is not None and volume.claim_name not in self.claims:
+                    raise CommandError(
+                        f"Dataset {dataset.metadata.name}: selection {index} reads the volume "
+                        f"{volume.claim_name}, which is in a cluster: say which folder of this "
+                        f"machine has its files with --volume {volume.claim_name}=FOLDER"
+                    )
+
+    def of_bucket_only(self, dataset: Dataset) -> str | None:
+        """A bucket that the dataset reads and that no folder stands for."""
+        for selection in dataset.spec.selections:
+            s3 = selection.source.s3
+            if s3 is not None and s3.bucket not in self.buckets:
+                return s3.bucket
+        return None
+
+
+def folders(option: str, given: Iterable[str]) -> dict[str, Path]:
+    """What `NAME=FOLDER` options say.
+
+    Raises
+    ------
+    CommandError
+        If one is none, names what another one names, or the folder is not there.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, separator, folder = text.partition("=")
+        if not separator or not name or not folder:
+            raise CommandError(f"{option} {text}: give NAME=FOLDER")
+        if name in found:
+            raise CommandError(f"{option} {text}: {name} is {found[name]} already")
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            raise CommandError(f"{option} {text}: there is no folder {folder}")
+        found[name] = path.resolve()
+    return found
+
+
+def store_for(datasets: Iterable[Dataset], folders: Folders, target: Target) -> Store:
+    """The store that the images are read from; no key is asked for where folders have all of them.
+
+    Raises
+    ------
+    CommandError
+        If a bucket is to be read and there are no keys.
+    """
+    location = StoreLocation(endpoint_url=target.s3_endpoint)
+    if target.s3_region is not None:
+        location = StoreLocation(endpoint_url=target.s3_endpoint, region=target.s3_region)
+    asked = [(each, bucket) for each in datasets if (bucket := folders.of_bucket_only(each))]
+    if not asked:
+        return open_store(location)
+    try:
+        keys = own_keys(target.aws_profile)
+    except BotoCoreError as error:
+        raise CommandError(f"the keys of the store cannot be read: {error}") from None
+    if keys is None:
+        dataset, bucket = asked[0]
+        raise CommandError(
+            f"Dataset {dataset.metadata.name} reads the bucket {bucket}, and there are no keys for "
+            "the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and "
+            "TRAINYARD_S3_ENDPOINT, if it is not AWS's), or say which folder of this machine has "
+            f"its files with --bucket {bucket}=FOLDER"
+        )
+    return open_store(location, keys[0])

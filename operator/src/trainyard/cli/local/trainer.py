@@ -1,0 +1,134 @@
+"""The trainer as a child of a command: its bars and lines are what the person sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from trainyard.api.report import ExitCode, LastWords
+from trainyard.cli.errors import INTERRUPTED, CommandError
+from trainyard.cli.output import note
+
+NEEDED = ("trainyard_trainer", "torch", "ultralytics")
+LAST_WORDS = "TRAINYARD_TERMINATION_LOG"
+
+
+class TrainerFailed(CommandError):
+    """The trainer ended with a reason; the exit code is its own."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.exit_code = code  # type: ignore[misc]
+
+
+def look_for_trainer() -> None:
+    """See that the training side is installed, before anything is made.
+
+    Raises
+    ------
+    CommandError
+        If not; the sentence says what to install.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"this Python has no {', '.join(missing)}, which trains the models: install "
+            "trainyard[cli,trainer] (about 6 GB with CUDA)"
+        )
+
+
+def call(
+    arguments: Sequence[str | Path],
+    *,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    inherited: tuple[int, ...] = (),
+    going_on: str = "",
+) -> LastWords:
+    """Run a command of the trainer to its end; gives its last words.
+
+    Ctrl-C reaches both: the trainer keeps a checkpoint and ends, a second one ends it at once.
+
+    Parameters
+    ----------
+    arguments
+        For `python -m trainyard_trainer`.
+    folder
+        For its last words.
+    environ
+        Variables for it.
+    inherited
+        Handles that it holds too.
+    going_on
+        What a person does to go on after an interruption.
+
+    Raises
+    ------
+    TrainerFailed
+        If it ends otherwise than well.
+    """
+    words_file = folder / "last-words.json"
+    words_file.unlink(missing_ok=True)
+    # -P: a folder in which a person stands adds no module of the same name.
+    command = [sys.executable, "-P", "-m", "trainyard_trainer", *map(str, arguments)]
+    child = subprocess.Popen(
+        command,
+        env={**os.environ, **(environ or {}), LAST_WORDS: str(words_file)},
+        pass_fds=inherited,
+    )
+    with _passing_on(child):
+        interrupted = _wait(child)
+    words = _read(words_file)
+    if child.returncode == ExitCode.OK:
+        return words or LastWords(reason="Succeeded")
+    said = words.message if words is not None else f"the trainer ended with {child.returncode}"
+    if interrupted or child.returncode == ExitCode.STOPPED:
+        code = INTERRUPTED if interrupted else int(ExitCode.STOPPED)
+        raise TrainerFailed(f"{said}; {going_on}" if going_on else said, code)
+    if words is None and child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        said = f"the trainer was ended by {name}; {going_on}" if going_on else f"ended by {name}"
+        raise TrainerFailed(said, 128 - child.returncode)
+    reason = f"{words.reason}: " if words is not None else ""
+    raise TrainerFailed(f"{reason}{said}", child.returncode)
+
+
+def _wait(child: subprocess.Popen[bytes]) -> bool:
+    """Whether a person interrupted it."""
+    interrupted = False
+    while True:
+        try:
+            child.wait()
+        except KeyboardInterrupt:
+            if interrupted:
+                child.kill()
+            else:
+                note("stopping, with a checkpoint; Ctrl-C again ends it at once")
+            interrupted = True
+        else:
+            return interrupted
+
+
+@contextmanager
+def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """What tells us to end tells the child: it is not to go on alone."""
+    before = signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _read(path: Path) -> LastWords | None:
+    try:
+        return LastWords.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
