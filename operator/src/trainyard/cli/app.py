@@ -26,7 +26,7 @@ class _Entry:
 
 COMMANDS = {
     "run": _Entry(
-        "run", "run", "Train on this machine what manifests describe, without a cluster."
+        "run", "run", "Train on this machine what manifests describe."
     ),
     "models": _Entry("models", "models", "List and download finished models."),
     "datasets": _Entry("datasets", "datasets", "Check, upload, split and look at labelled images."),
