@@ -25,9 +25,7 @@ class _Entry:
 
 
 COMMANDS = {
-    "run": _Entry(
-        "run", "run", "Train on this machine what manifests describe."
-    ),
+    "run": _Entry("run", "run", "Train on this machine what manifests describe."),
     "models": _Entry("models", "models", "List and download finished models."),
     "datasets": _Entry("datasets", "datasets", "Check, upload, split and look at labelled images."),
     "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),
