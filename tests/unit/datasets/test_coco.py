@@ -329,3 +329,13 @@ def test_files_that_disagree_about_the_size_of_an_image_are_named(tmp_path: Path
     made = arrange(tmp_path, "coco", {"x.json": document(BOX), "y.json": other, "a.jpg": ""})
     with pytest.raises(BadData, match=r"a\.jpg has several sizes: 100 x 50 in x\.json, 200 x 50"):
         labels(made)
+
+
+def test_an_image_of_endless_annotations_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainyard.datasets.formats.base.MOST_ROWS", 5)
+    many = [{"id": n, "image_id": 1, "category_id": 3, "bbox": [n, 0, 9, 9]} for n in range(6)]
+    files = {"a.jpg": "", "x.json": document(*many)}
+    with pytest.raises(BadData, match=r"^x\.json: image 1 has more than 5 annotations"):
+        labels(arrange(tmp_path, "coco", files))

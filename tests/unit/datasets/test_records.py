@@ -389,6 +389,13 @@ def test_a_parquet_file_that_cannot_be_used_is_named(
     assert str(caught.value).startswith(f"rows.parquet: {said}")
 
 
+def test_an_image_of_endless_rows_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainyard.datasets.formats.base.MOST_ROWS", 5)
+    assert len(only(tmp_path, *[BOX] * 5).labels) == 1
+    with pytest.raises(BadData, match=r"^a\.jpg has more than 5 rows: check that all"):
+        only(tmp_path, *[BOX] * 6)
+
+
 def test_images_without_any_records_say_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(
         BadData, match=r"there are no records: put \.parquet, \.jsonl or \.ndjson files"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.images import EXTENSIONS, ImageFacts
@@ -16,6 +17,9 @@ from trainyard.stores import ObjectInfo
 
 LABEL_FILE_LIMIT = 8 << 20
 """Largest label file of one image, in bytes."""
+
+MOST_ROWS = 100_000
+"""Most rows or annotations about one image: they are in memory together."""
 
 _ARCHIVES = frozenset({"zip", "tar", "gz", "tgz", "bz2", "xz", "7z", "rar", "zst"})
 
@@ -109,6 +113,27 @@ def value_of(name: object, class_names: Sequence[str], where: str) -> str:
         f"{where} {value!r} is neither one of the classNames nor a number below "
         f"{len(class_names)}: rename it, or leave classNames out to use the names of the data"
     )
+
+
+def rows_of_image(cursor: sqlite3.Cursor, image: str, what: str) -> list[Any]:
+    """All rows of a question about one image, if they are not too many.
+
+    Parameters
+    ----------
+    image, what
+        The image, and what the rows are, for the error.
+
+    Raises
+    ------
+    BadData
+        If they are more than `MOST_ROWS`.
+    """
+    rows = cursor.fetchmany(MOST_ROWS + 1)
+    if len(rows) > MOST_ROWS:
+        raise BadData(
+            f"{image} has more than {MOST_ROWS} {what}: check that all of them are about this image"
+        )
+    return rows
 
 
 def check_size(annotations: Annotations, facts: ImageFacts, name: str) -> None:

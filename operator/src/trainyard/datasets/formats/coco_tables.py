@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.datasets.errors import BadData
-from trainyard.datasets.formats.base import value_of
+from trainyard.datasets.formats.base import rows_of_image, value_of
 from trainyard.datasets.formats.coco_json import SECTIONS, CocoFile
 from trainyard.datasets.formats.places import inner_path
 from trainyard.datasets.formats.tables import Tables
@@ -193,8 +193,18 @@ class CocoTables(Tables):
         ]
 
     def annotations(self, sample: CocoSample) -> list[CocoAnnotation]:
-        """Its annotations but for crowds, in the order of the file."""
-        rows = self._database.execute(_ANNOTATIONS, (sample.number, sample.id)).fetchall()
+        """Its annotations but for crowds, in the order of the file.
+
+        Raises
+        ------
+        BadData
+            If they are too many.
+        """
+        rows = rows_of_image(
+            self._database.execute(_ANNOTATIONS, (sample.number, sample.id)),
+            f"{sample.file}: image {sample.id}",
+            "annotations",
+        )
         return [
             CocoAnnotation(found, category, json.loads(name), json.loads(shape))
             for found, category, name, shape in rows

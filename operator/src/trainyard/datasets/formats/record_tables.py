@@ -6,6 +6,7 @@ import json
 from array import array
 from dataclasses import dataclass
 
+from trainyard.datasets.formats.base import rows_of_image
 from trainyard.datasets.formats.record_rows import Row
 from trainyard.datasets.formats.tables import Tables
 from trainyard.datasets.labels import Label
@@ -77,7 +78,13 @@ class RecordTables(Tables):
         )
 
     def rows(self, image: str) -> list[StoredRow]:
-        """The rows that were kept of an image, in the order of the files."""
+        """The rows that were kept of an image, in the order of the files.
+
+        Raises
+        ------
+        BadData
+            If they are too many.
+        """
         return [
             StoredRow(
                 file=self.files[file],
@@ -90,7 +97,7 @@ class RecordTables(Tables):
                 group=group,
             )
             for file, number, entity, *label, tags, submission, submitted_at, group in (
-                self._database.execute(_SELECT, (image,)).fetchall()
+                rows_of_image(self._database.execute(_SELECT, (image,)), image, "rows")
             )
         ]
 
