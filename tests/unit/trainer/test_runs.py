@@ -20,7 +20,7 @@ from trainyard.api.report import ExitCode, ProgressReport, Stage
 from trainyard.api.run import RunFile
 from trainyard.stores import join, verify_manifest
 from trainyard_trainer import model
-from trainyard_trainer.predict import predict
+from trainyard_trainer.predict import Wanted, predict
 from trainyard_trainer.runfile import read_sealed
 
 TOKEN = "canary-token-8d1f"
@@ -221,7 +221,7 @@ def test_predictions_can_be_drawn_for_a_folder_and_for_a_snapshot(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", bench.server.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
     monkeypatch.setenv("AWS_ENDPOINT_URL", bench.server.endpoint_url)
-    folder = tmp_path / "data"
+    folder, answers = tmp_path / "data", {}
     for entry in bench.store.list(
         f"s3://{BUCKET}/source/{SOURCES.get(finished.kind, finished.kind)}/test"
     ):
@@ -230,14 +230,33 @@ def test_predictions_can_be_drawn_for_a_folder_and_for_a_snapshot(
         ("folder", str(folder)),
         ("snapshot", bench.snapshot(finished.kind, "test")["uri"]),
     ):
-        out = tmp_path / f"{name}.png"
+        out, said = tmp_path / f"{name}.png", tmp_path / f"{name}.json"
         work = tmp_path / name
         work.mkdir()
         weights, config = finished.files / "model.pth", finished.files / "config.yaml"
-        words = predict(weights, config, data, out, work)
-        assert words.message.startswith("6 images drawn")
+        words = predict(weights, config, data, Wanted(out, said), work)
+        assert words.message == (
+            f"6 images asked about, answers written to {said}, 6 images drawn into {out}"
+        )
         with Image.open(out) as picture:
             assert min(picture.size) > 400
+        answers[name] = json.loads(said.read_text())["images"]
+    named = {image["image"]: image["answers"] for image in answers["folder"]}
+    assert len(named) == 6
+    assert named == {image["image"]: image["answers"] for image in answers["snapshot"]}
+    geometry = CAPABILITIES[finished.kind].get("geometry", "box")
+    if finished.kind == "yolo-cls":
+        assert {len(found) for found in named.values()} == {1}
+        geometry = "image"
+    # Asked about the entities that are labelled; a model trained so shortly may find none itself.
+    elif finished.kind == "yolo-cls-boxes":
+        assert {len(found) for found in named.values()} == {1}
+    for answer in (answer for found in named.values() for answer in found):
+        assert answer["attribute"] == "class"
+        assert answer["value"] in ("disc", "square")
+        assert 0 < answer["confidence"] <= 1
+        assert answer["geometry"] == geometry
+        assert all(0 <= number <= 1 for number in answer["points"])
 
 
 def test_sigterm_stops_a_run_and_keeps_its_log(bench: Bench) -> None:

@@ -44,16 +44,25 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     snapshot.add_argument("file", type=Path, nargs="?", default=Path(MOUNT_PATH) / SNAPSHOT_FILE)
     run = commands.add_parser("run", help="train a model and publish it")
     run.add_argument("file", type=Path, nargs="?", default=Path(MOUNT_PATH) / RUN_FILE)
-    predict = commands.add_parser("predict", help="load a model and draw its predictions")
+    predict = commands.add_parser("predict", help="ask a model about images")
     predict.add_argument("--weights", type=Path, required=True, help="model.pth")
     predict.add_argument("--config", type=Path, required=True, help="config.yaml")
     predict.add_argument(
         "--data",
         required=True,
-        help="a folder of images (with folders or yolo labels), or the URI of a snapshot",
+        help="a folder of images (with folders or yolo labels), an image, or a snapshot's URI",
     )
-    predict.add_argument("--out", type=Path, required=True, help="the picture to write (PNG)")
+    predict.add_argument("--out", type=Path, help="a picture to write (PNG), of some of the images")
+    predict.add_argument("--json", type=Path, help="a file to write: the answers for all images")
+    predict.add_argument(
+        "--entities",
+        type=Path,
+        help="what a Box element is asked about, JSON: boxes in 0..1, for all images or by name "
+        "(default: the labelled boxes)",
+    )
     parsed = parser.parse_args(arguments)
+    if parsed.command == "predict" and parsed.out is None and parsed.json is None:
+        parser.error("predict needs --out, --json or both")
     _start_logging()
     if stop is None:
         stop = StopRequest()
@@ -122,9 +131,10 @@ def _predict(parsed: argparse.Namespace) -> LastWords:
     folder = _empty(workdir() / "predict")
     quieten(folder, cpu_count())
     device(gpus=0)
-    from trainyard_trainer.predict import predict
+    from trainyard_trainer.predict import Wanted, predict
 
-    return predict(parsed.weights, parsed.config, parsed.data, parsed.out, folder)
+    wanted = Wanted(parsed.out, parsed.json, parsed.entities)
+    return predict(parsed.weights, parsed.config, parsed.data, wanted, folder)
 
 
 def _empty(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from trainyard.api.documents import DocumentError, dump_yaml, load_yaml
+from trainyard.datasets.images import inspect, plain_image
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Box, Prediction
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     import torch
 
     from trainyard_trainer.engines.engine import TrainingEngine
+
+
+_AT_ONCE = 32
+"""Entities that a model is asked about in one go."""
 
 
 class UnusableModel(Fault):
@@ -49,11 +55,26 @@ class Predictor:
         order of the entities that it is asked about.
         """
         upright = ImageOps.exif_transpose(image).convert("RGB")
-        return self._engine.predict(self._model, upright, self.config, entities)
+        answers: list[Prediction] = []
+        # A few at a time: each becomes an input of its own.
+        for start in range(0, max(1, len(entities)), _AT_ONCE):
+            some = entities[start : start + _AT_ONCE]
+            answers += self._engine.predict(self._model, upright, self.config, some)
+        return answers
 
     def predict_file(self, path: Path, entities: Sequence[Box] = ()) -> list[Prediction]:
-        """Answers for an image file."""
-        with Image.open(path) as image:
+        """Answers for an image file, read as the images were that the model learnt from.
+
+        Raises
+        ------
+        RefusedImage
+            If it cannot be used; the text is the one-word reason.
+        BadData
+            If it has too many pixels.
+        """
+        data = path.read_bytes()
+        inspect(data, path.name)
+        with Image.open(io.BytesIO(plain_image(data)[0])) as image:
             return self.predict(image, entities)
 
 
