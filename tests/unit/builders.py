@@ -255,7 +255,11 @@ def attempted(**changes: Any) -> ProcessFacts:
     `changes` apply on top, for example `job=RUNNING_JOB, lease=LEASE`.
     """
     first = joined(
-        **{key: changes[key] for key in ("process", "template", "node") if key in changes}
+        **{
+            key: changes[key]
+            for key in ("process", "template", "base_model", "node")
+            if key in changes
+        }
     )
     decision = decide_process(first, NOW)
     action = next(item for item in decision.actions if isinstance(item, CreateTrainingJob))

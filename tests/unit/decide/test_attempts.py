@@ -31,7 +31,7 @@ def tried(*reasons: str) -> tuple[Attempt, ...]:
     )
 
 
-FOLLOWS: dict[str, tuple[dict[str, Any] | None, tuple[str, ...], int, bool]] = {
+FOLLOWS: dict[str, tuple[dict[str, Any] | None, tuple[str, ...], int | None, bool]] = {
     "without retries none follows": (None, ("TrainerError",), 16, False),
     "the limit allows one more": ({"limit": 1}, ("TrainerError",), 16, True),
     "the limit is used up": ({"limit": 1}, ("TrainerError", "TrainerError"), 16, False),
@@ -42,6 +42,19 @@ FOLLOWS: dict[str, tuple[dict[str, Any] | None, tuple[str, ...], int, bool]] = {
         True,
     ),
     "bad data stays bad": ({"limit": 5}, ("BadData",), 16, False),
+    "a loss that became no number becomes none again": (
+        {"limit": 5},
+        ("LossNotFinite",),
+        16,
+        False,
+    ),
+    "weights that cannot be used stay so": ({"limit": 5}, ("BaseModelUnusable",), 16, False),
+    "a batch that the trainer chose can shrink": (
+        {"limit": 3, "shrinkBatchOnOutOfMemory": True},
+        ("GPUOutOfMemory",),
+        None,
+        True,
+    ),
     "a deadline that passed stays passed": ({"limit": 5}, ("DeadlineExceeded",), 16, False),
     "a lost node is a failure": ({"limit": 0}, ("NodeLost",), 16, False),
     "a batch that can shrink": (
@@ -61,7 +74,7 @@ FOLLOWS: dict[str, tuple[dict[str, Any] | None, tuple[str, ...], int, bool]] = {
 
 @pytest.mark.parametrize(("retry", "reasons", "batch", "expected"), FOLLOWS.values(), ids=FOLLOWS)
 def test_whether_another_attempt_follows(
-    retry: dict[str, Any] | None, reasons: tuple[str, ...], batch: int, expected: bool
+    retry: dict[str, Any] | None, reasons: tuple[str, ...], batch: int | None, expected: bool
 ) -> None:
     rule = None if retry is None else Retry.model_validate(retry)
     assert attempts.may_follow(rule, tried(*reasons), batch) is expected

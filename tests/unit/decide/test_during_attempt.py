@@ -25,6 +25,7 @@ from tests.unit.builders import (
     report,
     run_of,
     template,
+    trained_model,
     verified,
     with_status,
 )
@@ -94,6 +95,20 @@ class TestStart:
             run=run_of(known), attempt=1, node="gpu-1", image=SETTINGS.image
         )
         assert decision.status.phase is not ProcessPhase.FAILED
+
+    def test_makes_a_deleted_run_file_again_only_from_the_same_base_model(self) -> None:
+        started = attempted(
+            template=template(baseModel={"trainedModel": "older"}), base_model=trained_model()
+        )
+        assert run_of(started).base is not None
+        known = replace(started, run=None)
+        (action,) = decide_process(known, after(1)).actions
+        assert isinstance(action, CreateTrainingJob)
+        assert action.run == run_of(started)
+        others = {"uri": f"{LOCATION}/model.pth", "sha256": "6" * 64, "sizeBytes": 1}
+        trained_anew = trained_model(artefacts={"location": LOCATION, "weights": others})
+        for model in (None, trained_anew):
+            assert decide_process(replace(known, base_model=model), after(1)).actions == ()
 
     def test_fails_when_the_run_file_and_what_it_was_made_of_are_gone(self) -> None:
         known = attempted(run=None, template=template(hyperparameters={"epochs": 3}))

@@ -81,6 +81,17 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
         Reason.GPU_OUT_OF_MEMORY,
         "the GPU's memory did not suffice: use a smaller batchSize or imageSize",
     ),
+    "a loss that is no number by the exit code": (
+        replace(FAILED_POD, exit_code=82),
+        Reason.LOSS_NOT_FINITE,
+        "the loss became NaN or infinite: use a smaller learningRate, a longer warm-up "
+        "(warmupEpochs), or amp: false",
+    ),
+    "bad weights to start from by the exit code": (
+        replace(FAILED_POD, exit_code=83),
+        Reason.BASE_MODEL_UNUSABLE,
+        "the weights that training starts from cannot be used: see baseModel of the template",
+    ),
     "an unknown exit code": (
         replace(FAILED_POD, exit_code=139),
         Reason.TRAINER_ERROR,

@@ -20,6 +20,8 @@ from trainyard_trainer.progress import thinned
         (DocumentError("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),
         (faults.GPUNotVisible("x"), ExitCode.GPU_NOT_VISIBLE, "GPUNotVisible"),
         (torch.OutOfMemoryError("x"), ExitCode.GPU_OUT_OF_MEMORY, "GPUOutOfMemory"),
+        (faults.LossNotFinite("x"), ExitCode.LOSS_NOT_FINITE, "LossNotFinite"),
+        (faults.BaseModelUnusable("x"), ExitCode.BASE_MODEL_UNUSABLE, "BaseModelUnusable"),
         (faults.ArtefactUploadFailed("x"), ExitCode.STORE_UNAVAILABLE, "ArtefactUploadFailed"),
         (AccessDenied("x"), ExitCode.STORE_UNAVAILABLE, "StoreUnavailable"),
         (faults.Stopped("x"), ExitCode.STOPPED, "Stopped"),

@@ -44,6 +44,20 @@ class GPUOutOfMemory(Fault):
     exit_code = ExitCode.GPU_OUT_OF_MEMORY
 
 
+class LossNotFinite(Fault):
+    """The loss became NaN or infinite."""
+
+    reason = "LossNotFinite"
+    exit_code = ExitCode.LOSS_NOT_FINITE
+
+
+class BaseModelUnusable(Fault):
+    """The weights that training starts from cannot be used."""
+
+    reason = "BaseModelUnusable"
+    exit_code = ExitCode.BASE_MODEL_UNUSABLE
+
+
 class ArtefactUploadFailed(Fault):
     """An artefact could not be put into the store."""
 

@@ -40,7 +40,9 @@ class Reason(StrEnum):
     COMPARING_SPLITS = "ComparingSplits"  # the splits of another process are being compared first
     # Validated: it never can run as it is.
     ENGINE_MISMATCH = "EngineMismatch"  # this capability, or the base model, is of another engine
-    BASE_MODEL_UNUSABLE = "BaseModelUnusable"  # the model that training starts from has no weights
+    BASE_MODEL_UNUSABLE = (
+        "BaseModelUnusable"  # no weights to start from, or bad ones; also of Failed
+    )
     INVALID_OVERRIDE = "InvalidOverride"  # template and overrides break a bound or name the unknown
     CLASSES_MISSING = "ClassesMissing"  # the train data lacks a class of the capability
     SPLITS_OVERLAP = "SplitsOverlap"  # the same image is in train and in dev or test
@@ -96,6 +98,7 @@ class Reason(StrEnum):
     BAD_DATA = "BadData"  # images or labels that cannot be used
     GPU_NOT_VISIBLE = "GPUNotVisible"  # the pod asked for a GPU and saw none
     GPU_OUT_OF_MEMORY = "GPUOutOfMemory"  # the GPU's memory did not suffice
+    LOSS_NOT_FINITE = "LossNotFinite"  # the loss became NaN or infinite
     OUT_OF_MEMORY = "OutOfMemory"  # the container was killed for its memory limit
     TRAINER_ERROR = "TrainerError"  # the trainer ended with an error
     STOPPED = "Stopped"  # the trainer was stopped from outside; it goes on with another attempt

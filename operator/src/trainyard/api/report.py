@@ -33,6 +33,10 @@ class ExitCode(IntEnum):
     """A GPU was asked for and none can be seen."""
     GPU_OUT_OF_MEMORY = 81
     """The GPU's memory did not suffice."""
+    LOSS_NOT_FINITE = 82
+    """The loss became NaN or infinite."""
+    BASE_MODEL_UNUSABLE = 83
+    """The weights that training starts from cannot be used."""
 
 
 class Stage(StrEnum):

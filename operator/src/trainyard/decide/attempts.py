@@ -20,6 +20,9 @@ NO_FAILURE = frozenset({Reason.STOPPED, Reason.EVICTED})
 NEVER_MENDS = frozenset(
     {
         Reason.BAD_DATA,
+        Reason.BASE_MODEL_UNUSABLE,
+        Reason.CLASSES_MISSING,
+        Reason.LOSS_NOT_FINITE,
         Reason.INVALID_RUN_FILE,
         Reason.RUN_FILE_DELETED,
         Reason.INSUFFICIENT_GPUS,

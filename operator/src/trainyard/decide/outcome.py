@@ -25,6 +25,15 @@ _BY_EXIT_CODE: dict[int, tuple[Reason, str]] = {
         Reason.GPU_OUT_OF_MEMORY,
         "the GPU's memory did not suffice: use a smaller batchSize or imageSize",
     ),
+    ExitCode.LOSS_NOT_FINITE: (
+        Reason.LOSS_NOT_FINITE,
+        "the loss became NaN or infinite: use a smaller learningRate, a longer warm-up "
+        "(warmupEpochs), or amp: false",
+    ),
+    ExitCode.BASE_MODEL_UNUSABLE: (
+        Reason.BASE_MODEL_UNUSABLE,
+        "the weights that training starts from cannot be used: see baseModel of the template",
+    ),
 }
 
 BY_KUBELET = "TerminationByKubelet"
