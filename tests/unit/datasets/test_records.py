@@ -309,6 +309,8 @@ def test_an_image_in_two_groups_is_an_error(tmp_path: Path) -> None:
         ({"image": "a.jpg", "box": [0, 0, 1, 1]}, "it has a box and no value"),
         ({**BOX, "box": [0.1, 0.2, 0.5]}, "box is not a list [x_min, y_min, x_max, y_max]"),
         ({**BOX, "box": "0.1 0.2 0.5 0.6"}, "box is not a list"),
+        ({**BOX, "box": 0}, "box is not a list"),
+        ({**BOX, "box": ""}, "box is not a list"),
         ({**BOX, "box": [0.1, 0.2, 0.5, None]}, "the box has 'None', which is no number"),
         ({**BOX, "box": [10, 20, 300, 400]}, "the box reaches outside of the image (to 10 where"),
         ({**BOX, "box": [10**400, 20, 300, 400]}, "the box has the coordinate 1000"),

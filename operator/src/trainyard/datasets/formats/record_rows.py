@@ -126,7 +126,10 @@ def microseconds(value: object, where: str) -> int | None:
 def _label(
     cells: Mapping[str, Any], where: str, default: str, class_names: Sequence[str]
 ) -> Label | None:
-    box, polygon = (cells.get(column) or None for column in ("box", "polygon"))
+    # Tools for tables write an empty list where there is none.
+    box, polygon = (
+        None if cells.get(column) == [] else cells.get(column) for column in ("box", "polygon")
+    )
     if box is not None and polygon is not None:
         raise BadData(f"{where}: it has a box and a polygon: give one of them")
     value = cells.get("value")
