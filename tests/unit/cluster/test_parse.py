@@ -275,7 +275,7 @@ class TestPod:
         words = "Pod ephemeral local storage usage exceeds the total limit of containers 300Ki. "
         evicted = {"phase": "Failed", "reason": "Evicted", "message": words}
         pressure = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
-        assert pod(evicted).over_limit == words.strip()
+        assert pod(evicted).over_limit == words.rstrip(". ")
         assert pod({**evicted, "conditions": [pressure]}).over_limit == ""
         assert pod({"phase": "Failed", "message": words}).over_limit == ""
 

@@ -149,7 +149,7 @@ def pod(raw: Json) -> PodFacts:
         kept=FINALIZER_EVIDENCE in (meta.get("finalizers") or []),
         ended=all(_ended(item) for kind in _CONTAINERS for item in status.get(kind) or []),
         disruption=str(disrupted.get("reason") or ""),
-        over_limit=str(status.get("message") or "").strip()
+        over_limit=str(status.get("message") or "").rstrip(". ")
         if status.get("reason") == "Evicted" and not disrupted
         else "",
         waiting_reason=str(waiting.get("reason") or ""),
