@@ -30,18 +30,21 @@ class Number:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"a number from {self.low:g} to {self.high:g}"
+
     def read(self, text: str) -> float:
         """The number that `text` spells.
 
         Raises
         ------
         ValueError
-            With what to give instead, if it is none or out of bounds.
+            If it is none, or out of bounds.
         """
         # `float` itself takes nan, infinity and underscores.
         value = float(text) if _NUMBER.fullmatch(text) else math.nan
         if not self.low <= value <= self.high:
-            raise ValueError(f"a number from {self.low:g} to {self.high:g}")
+            raise ValueError(text)
         return value
 
 
@@ -52,22 +55,27 @@ class Integer:
     low: int
     high: int
 
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
     def read(self, text: str) -> int:
         """As `Number.read`."""
-        value = int(text) if _INTEGER.fullmatch(text) else None
-        if value is None or not self.low <= value <= self.high:
-            raise ValueError(f"a whole number from {self.low} to {self.high}")
-        return value
+        if not (_INTEGER.fullmatch(text) and self.low <= int(text) <= self.high):
+            raise ValueError(text)
+        return int(text)
 
 
 @dataclass(frozen=True)
 class Flag:
     """true or false."""
 
+    def __str__(self) -> str:
+        return '"true" or "false"'
+
     def read(self, text: str) -> bool:
         """As `Number.read`."""
         if text.lower() not in ("true", "false"):
-            raise ValueError('"true" or "false"')
+            raise ValueError(text)
         return text.lower() == "true"
 
 
@@ -77,10 +85,13 @@ class Choice:
 
     options: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.options)}"
+
     def read(self, text: str) -> str:
         """As `Number.read`."""
         if text not in self.options:
-            raise ValueError(f"one of {', '.join(self.options)}")
+            raise ValueError(text)
         return text
 
 
@@ -191,10 +202,10 @@ def validated(engine: Engine, extra: Mapping[str, str] | None) -> dict[str, Valu
             raise ValueError(f"hyperparameters.extra.{name}: {_why_not(engine, name)}")
         try:
             values[name] = known[name].read(text.strip())
-        except ValueError as error:
+        except ValueError:
             raise ValueError(
                 f"hyperparameters.extra.{name}: {text[:80]!r} is not what the engine {engine} "
-                f"takes: give {error}"
+                f"takes: give {known[name]}"
             ) from None
     return values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from trainyard.api.engine_arguments import ARGUMENTS
 from trainyard.api.meta import Json
 
 _HEAD = """\
@@ -29,7 +30,26 @@ def reference(definitions: Sequence[Json]) -> str:
         CustomResourceDefinitions as `trainyard.api.crd.crd` makes them.
     """
     described: dict[frozenset[str], str] = {}
-    return "\n".join([_HEAD, *(_kind(definition, described) for definition in definitions)])
+    kinds = (_kind(definition, described) for definition in definitions)
+    return "\n".join([_HEAD, *kinds, *_engine_arguments()])
+
+
+def _engine_arguments() -> Iterator[str]:
+    yield """\
+## Arguments of the engines
+
+What `hyperparameters.extra` of a TrainingTemplate may have, as strings. They are arguments of
+ultralytics; those that are not here have a field of their own, or are refused.
+
+| Argument | Value | Engines |
+|---|---|---|"""
+    engines: dict[tuple[str, str], list[str]] = {}
+    for engine, table in ARGUMENTS.items():
+        for name, argument in table.items():
+            engines.setdefault((name, str(argument)), []).append(engine)
+    for (name, value), takes in sorted(engines.items()):
+        yield f"| `{name}` | {value} | {', '.join(takes)} |"
+    yield ""
 
 
 def _kind(definition: Json, described: dict[frozenset[str], str]) -> str:

@@ -164,9 +164,9 @@ class Hyperparameters(ApiModel):
         ]
         | None
     ) = Field(default=None, max_length=64)
-    """Arguments of the engine that have no field here, as strings, for example `mixup: "0.1"`. A
-    process with one that the engine does not take, or a value out of its bounds, fails before it
-    starts. Overrides change single ones."""
+    """Arguments of the engine that have no field here, as strings, for example `mixup: "0.1"`;
+    docs/api.md lists them. A process with one that the engine does not take, or with a value out
+    of its bounds, fails before it starts. Overrides change single ones."""
 
 
 class AugmentationPreset(StrEnum):
