@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ultralytics.cfg import (
 )
 from ultralytics.utils import DEFAULT_CFG_DICT
 
+from tests.unit.trainer.pods import Bench, Ended, sealed
 from trainyard.api.capability import Output
 from trainyard.api.engine_arguments import (
     ARCHITECTURES,
@@ -31,6 +33,7 @@ from trainyard.api.engine_arguments import (
     Value,
     validated,
 )
+from trainyard.api.report import ExitCode
 from trainyard.api.template import Engine, Hyperparameters
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import TrainSettings
@@ -109,6 +112,40 @@ def test_the_library_has_the_architectures_in_all_sizes(engine: Engine) -> None:
         [path] = ARCHITECTURE_FILES.glob(f"*/{family}{suffix}.yaml")
         scales = yaml.safe_load(path.read_text())["scales"]
         assert sorted(scales) == sorted("nsmlx"), path
+
+
+@pytest.mark.parametrize("engine", [Engine.YOLO_DET, Engine.YOLO_SEG, Engine.YOLO_CLS])
+def test_the_head_of_every_architecture_learns_whatever_is_frozen(engine: Engine) -> None:
+    frozen = ARGUMENTS[engine]["freeze"]
+    assert isinstance(frozen, Integer)
+    for family in ARCHITECTURES[engine]:
+        [path] = ARCHITECTURE_FILES.glob(f"*/{family}{SUFFIX.get(engine, '-cls')}.yaml")
+        layers = yaml.safe_load(path.read_text())
+        assert frozen.high < len(layers["backbone"] + layers["head"]), family
+
+
+@pytest.mark.parametrize("kind", ["yolo-det", "yolo-seg", "yolo-cls"])
+def test_a_training_takes_all_arguments_at_once_at_their_bounds(
+    bench: Bench, run_here: Callable[[str], Ended], kind: str
+) -> None:
+    """All images are mixed, cut, sheared, and all but the head is frozen: it ends all the same."""
+    extra = {name: _most(argument) for name, argument in ARGUMENTS[Engine(kind)].items()}
+    if "multi_scale" in extra:
+        extra["multi_scale"] = "0.5"
+    document = bench.document(kind)
+    document["template"] = bench.template(kind, epochs=1, imageSize=128, extra=extra)
+    ended = run_here(sealed(document))
+    assert ended.code == ExitCode.OK, ended.output
+
+
+def _most(argument: Argument) -> str:
+    match argument:
+        case Flag():
+            return "true"
+        case Choice():
+            return argument.options[-1]
+        case Integer() | Number():
+            return str(argument.high)
 
 
 def test_what_is_given_wins_over_what_a_training_would_be_told_otherwise(tmp_path: Path) -> None:

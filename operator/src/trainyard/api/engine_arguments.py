@@ -117,8 +117,8 @@ _BOXES: dict[str, Argument] = {
     "cutmix": _FRACTION,
     "dfl": _GAIN,
     "flipud": _FRACTION,
-    # The last layer, the head, must learn: the smallest architecture has 23.
-    "freeze": Integer(0, 22),
+    # The last layer, the head, must learn: the smallest architecture has 22.
+    "freeze": Integer(0, 21),
     "hsv_h": _FRACTION,
     "hsv_s": _FRACTION,
     "hsv_v": _FRACTION,
