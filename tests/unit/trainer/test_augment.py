@@ -131,7 +131,7 @@ def classifier_data(root: Path) -> Path:
 
 def detector_data(root: Path) -> Path:
     engine = detect.Detector()
-    for split in ("train", "val"):
+    for split in ("train", "dev"):
         for number in range(8):
             path = engine.place(root, split, f"{number}.png", Example(("0 0.5 0.5 0.75 0.12",)))
             path.parent.mkdir(parents=True, exist_ok=True)

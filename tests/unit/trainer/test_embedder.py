@@ -155,7 +155,7 @@ def test_a_run_that_goes_on_gives_what_it_would_have_given(crops: Path, tmp_path
     watcher = Watcher(lambda steps: None, lambda: None, keep)
     undisturbed = Embedder().train(settings(), crops, tmp_path / "a", watcher)
     Embedder().prove(kept, 1)
-    with pytest.raises(InvalidRunFile, match=r"last\.pth is of epoch 1, not of 2"):
+    with pytest.raises(InvalidRunFile, match=r"last\.pt is of epoch 1, not of 2"):
         Embedder().prove(kept, 2)
     resume = Resume(kept, (reports[0],), finished=False)
     resumed = Embedder().train(settings(), crops, tmp_path / "b", watcher, resume)
@@ -185,5 +185,5 @@ def test_it_stops_early_when_dev_does_not_get_better(crops: Path, tmp_path: Path
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     for name in Embedder.checkpoint_files:
         (tmp_path / name).write_bytes(b"not a checkpoint")
-    with pytest.raises(InvalidRunFile, match=r"last\.pth cannot be loaded"):
+    with pytest.raises(InvalidRunFile, match=r"last\.pt cannot be loaded"):
         Embedder().prove(tmp_path, 1)

@@ -283,7 +283,7 @@ def _extract(
             name = f"{sample.digest.hex()}.{extension}"
             for split, image in uses[shard][sample.digest]:
                 paths[split, sample.digest] = [
-                    _write(engine, root, _FOLDERS[split], name, data, number, example)
+                    _write(engine, root, split, name, data, number, example)
                     for number, example in enumerate(image.examples)
                 ]
                 done += 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from trainyard.api.report import EpochReport, LastWords, Stage
 from trainyard.api.run import RUN_FILE, RunFile
@@ -60,23 +62,38 @@ def execute(
     if (done := publish.already_published(store, run)) is not None:
         _log.info("this run is in the store already: %s", run.output)
         return done
-    recipe = Recipe(run, store, reporter, folder, device, stop)
-    try:
+    recipe = Recipe(run, store, reporter, Places.below(folder), device, stop)
+    with recipe.kept():
         recipe.take_up()
         prepared = recipe.prepare()
         trained = recipe.train(prepared)
         results = recipe.evaluate(prepared, trained)
         files = recipe.export(prepared, trained, results)
-        words = recipe.publish(files, trained, results)
-    except BaseException as error:
-        stop.disarm()
-        if stop.requested:
-            # Whatever it was raised as: a library may have made something else of it.
-            raise Stopped(recipe.keeper.stopped()) from error
-        recipe.keeper.failed(error)
-        raise
-    recipe.keeper.forget()
-    return words
+        return recipe.publish(files, trained, results)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run works on this machine.
+
+    Attributes
+    ----------
+    work
+        For checkpoints, the log and what is in between.
+    data
+        The images as the engine learns them.
+    engine
+        For what the engine's library writes: its checkpoints below `train`.
+    """
+
+    work: Path
+    data: Path
+    engine: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> Self:
+        """Everything in one folder."""
+        return cls(folder, folder / "data", folder / "engine")
 
 
 @dataclass
@@ -86,7 +103,7 @@ class Recipe:
     run: RunFile
     store: Store
     reporter: Reporter
-    folder: Path
+    places: Places
     device: str
     stop: StopRequest
 
@@ -100,19 +117,39 @@ class Recipe:
         self.keeper = Keeper(
             self.store,
             self.run,
-            self.folder / "checkpoints",
+            self.places.work / "checkpoints",
             self._engine.prove,
             interval_seconds(),
         )
-        self._out = self.folder / "artefacts"
+        self._out = self.places.work / "artefacts"
         self._out.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Whatever ends the steps, the last epoch's checkpoint is kept; once published, none is.
+
+        Raises
+        ------
+        Stopped
+            If the run was told to stop.
+        """
+        try:
+            yield
+        except BaseException as error:
+            self.stop.disarm()
+            if self.stop.requested:
+                # Whatever it was raised as: a library may have made something else of it.
+                raise Stopped(self.keeper.stopped()) from error
+            self.keeper.failed(error)
+            raise
+        self.keeper.forget()
 
     def take_up(self) -> None:
         """Fetch the checkpoint that the run goes on from, if it does."""
         if self.run.resume is None:
             return
         self._say(Stage.PREPARE, "fetching the checkpoint", prepared=0.0)
-        names, folder = self._engine.checkpoint_files, self.folder / "resumed"
+        names, folder = self._engine.checkpoint_files, self.places.work / "resumed"
         resumed = checkpoint.fetch(self.store, self.run, self.run.resume, names, folder)
         self._engine.prove(folder, resumed.epoch)
         finished = resumed.notes.finished
@@ -147,7 +184,7 @@ class Recipe:
             self.run.datasets,
             self.run.capability.outputs,
             self._engine,
-            self.folder / "data",
+            self.places.data,
             progress,
             NodeCache.from_environment(),
         )
@@ -195,7 +232,7 @@ class Recipe:
             trained = self._engine.train(
                 settings,
                 prepared.layout.data,
-                self.folder / "engine",
+                self.places.engine,
                 Watcher(started, step, epoch),
                 self._resume,
             )
@@ -224,7 +261,7 @@ class Recipe:
                     prepared.layout.data,
                     name,
                     settings,
-                    self.folder / "engine" / name,
+                    self.places.engine / name,
                     threshold,
                 )
                 threshold = results[split].threshold
@@ -273,7 +310,7 @@ class Recipe:
         """
         self._say(Stage.PUBLISH, "uploading the artefacts")
         _log.info("publish: %d files to %s", len(files) + 1, self.run.output)
-        stored = publish.upload(self.store, self.run, [*files, self.folder / publish.LOG])
+        stored = publish.upload(self.store, self.run, [*files, self.places.work / publish.LOG])
         self.stop.disarm()
         _log.info("publish: all files are stored, writing the manifest")
         words = publish.finish(

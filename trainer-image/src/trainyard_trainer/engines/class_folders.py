@@ -57,7 +57,9 @@ class ClassFolders:
         return root / split / class_name(int(example.lines[0])) / name
 
     def finish_layout(self, root: Path, classes: int) -> Path:  # noqa: ARG002
-        """The folder itself is the dataset."""
+        """The folder itself is the dataset; the library looks for dev under a name of its own."""
+        if not (root / "val").exists():
+            (root / "val").symlink_to("dev")
         return root
 
     def inputs(

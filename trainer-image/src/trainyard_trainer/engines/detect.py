@@ -85,11 +85,11 @@ class Detector(YoloEngine):
         ]
 
     def place(self, root: Path, split: str, name: str, example: Example) -> Path:
-        """images/SPLIT/NAME with labels/SPLIT/STEM.txt."""
-        text = root / "labels" / split / Path(name).with_suffix(".txt")
+        """SPLIT/images/NAME with SPLIT/labels/STEM.txt."""
+        text = root / split / "labels" / Path(name).with_suffix(".txt")
         text.parent.mkdir(parents=True, exist_ok=True)
         text.write_text("".join(f"{line}\n" for line in example.lines))
-        return root / "images" / split / name
+        return root / split / "images" / name
 
     def finish_layout(self, root: Path, classes: int) -> Path:
         """Our own data.yaml. The library would run code that stands in one."""
@@ -97,9 +97,9 @@ class Detector(YoloEngine):
             "path": str(root),
             "names": {index: class_name(index) for index in range(classes)},
         }
-        for split in ("train", "val", "test"):
-            if (root / "images" / split).is_dir():
-                document[split] = f"images/{split}"
+        for name, split in (("train", "train"), ("val", "dev"), ("test", "test")):
+            if (root / split).is_dir():
+                document[name] = f"{split}/images"
         path = root / "data.yaml"
         path.write_text(dump_yaml(document))
         return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from trainyard_trainer.engines.base import (
 from trainyard_trainer.engines.class_folders import ClassFolders
 from trainyard_trainer.engines.classify import train_transforms
 from trainyard_trainer.engines.embedding import Compared, EmbeddingNetwork
-from trainyard_trainer.engines.engine import TrainingEngine
+from trainyard_trainer.engines.engine import WEIGHTS, TrainingEngine
 from trainyard_trainer.engines.retrieval import Retrieval, retrieve
 from trainyard_trainer.engines.yolo import quieten_library
 from trainyard_trainer.faults import InvalidRunFile
@@ -46,6 +47,7 @@ class Embedder(ClassFolders, TrainingEngine):
     """
 
     kind = Engine.EMBEDDER
+    task = "embed"
     metrics = {name: name for name in ("recall-at-1", "recall-at-5", "mAP")}
     default_metric = "recall-at-1"
     checkpoint_files = (training.LAST, training.BEST)
@@ -67,6 +69,7 @@ class Embedder(ClassFolders, TrainingEngine):
     ) -> Trained:
         """Going on is exact: see `trainyard_trainer.engines.embed_training`."""
         quieten_library()
+        folder = folder / WEIGHTS
         folder.mkdir(parents=True, exist_ok=True)
         size = settings.hyperparameters.image_size
         network = _untrained(settings)
@@ -81,18 +84,24 @@ class Embedder(ClassFolders, TrainingEngine):
             epochs = run.run(
                 watcher, lambda found: _judge(found, data / "val", size, settings).metrics()
             )
-        best_epoch, state = training.best_of(folder)
-        architecture = {k: v for k, v in network.backbone.yaml.items() if k != "yaml_file"}
+        return replace(self.read(folder / training.BEST, settings), epochs=epochs)
+
+    def read(self, path: Path, settings: TrainSettings) -> Trained:
+        """Tensors and numbers; the architecture is that of the settings."""
+        quieten_library()
+        epoch, state = training.best_of(path)
+        architecture = _untrained(settings).backbone.yaml
         return Trained(
             # As the other engines keep it.
             state={
                 name: tensor.half() if tensor.is_floating_point() else tensor
                 for name, tensor in state.items()
             },
-            architecture=architecture | {_DIMENSIONS: settings.dimensions},
-            image_size=size,
-            best_epoch=best_epoch,
-            epochs=epochs,
+            architecture={k: v for k, v in architecture.items() if k != "yaml_file"}
+            | {_DIMENSIONS: settings.dimensions},
+            image_size=settings.hyperparameters.image_size,
+            best_epoch=epoch,
+            epochs=epoch,
         )
 
     def prove(self, folder: Path, epoch: int) -> None:

@@ -27,7 +27,7 @@ from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
 from trainyard_trainer.engines.embedding import ArcFace, EmbeddingNetwork
 
-LAST, BEST = "last.pth", "best.pth"
+LAST, BEST = "last.pt", "best.pt"
 _AUTO_RATE = 0.002
 """Learning rate of `optimizer: auto`, which takes AdamW."""
 _LONGEST_GRADIENT = 10.0
@@ -172,9 +172,9 @@ class Training:
         torch.save(state, self._folder / LAST)
 
 
-def best_of(folder: Path) -> tuple[int, dict[str, torch.Tensor]]:
-    """The epoch and the tensors of BEST."""
-    content = _read(folder / BEST)
+def best_of(path: Path) -> tuple[int, dict[str, torch.Tensor]]:
+    """The epoch and the tensors of a BEST; raises whatever reading it raises."""
+    content = _read(path)
     return content["epoch"], content["network"]
 
 

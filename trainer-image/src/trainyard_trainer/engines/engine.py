@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     import torch
 
 
+WEIGHTS = "train/weights"
+"""Where checkpoints lie below the folder of a training."""
+
+
 class TrainingEngine(abc.ABC):
     """Trains, evaluates and runs models of one kind."""
 
     kind: ClassVar[Engine]
+    task: ClassVar[str]
+    """What the engine does, as its library names it: detect, segment, classify, embed."""
     metrics: ClassVar[Mapping[str, str]]
     """The metrics of a split, by our names -> the library's."""
     default_metric: ClassVar[str]
@@ -78,11 +84,20 @@ class TrainingEngine(abc.ABC):
         data
             As `finish_layout` returned it.
         folder
-            For what the engine writes, inside of the working directory.
+            For what the engine writes, inside of the working directory; the best epoch and the
+            last one lie at `WEIGHTS` below it.
         watcher
             Told about every step; may raise.
         resume
             What to go on from. If it is finished, nothing is trained.
+        """
+
+    @abc.abstractmethod
+    def read(self, path: Path, settings: TrainSettings) -> Trained:
+        """The model of a best epoch that `train` left at `WEIGHTS` below its folder.
+
+        The file may be a pickle, which runs what it says: the caller vouches for it. Raises
+        whatever reading it raises.
         """
 
     @abc.abstractmethod

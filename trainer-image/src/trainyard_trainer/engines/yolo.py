@@ -6,6 +6,7 @@ import abc
 import copy
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +33,6 @@ class YoloEngine(TrainingEngine):
     Class attributes say what differs in words; the methods below what differs in work.
     """
 
-    task: ClassVar[str]
     suffix: ClassVar[str]
     """What the library appends to the name of an architecture for this task."""
     checkpoint_files = (training.LAST, training.BEST)
@@ -62,7 +62,7 @@ class YoloEngine(TrainingEngine):
         reports = training.Reports(self.metrics, settings.primary_metric, history, watcher)
         if resume is not None and resume.finished:
             # The library would take a finished run for none, and train on something else.
-            return _trained(resume.folder / training.BEST, reports)
+            return self._trained(resume.folder / training.BEST, settings, reports)
         arguments = training.arguments(settings, self.suffix, data, folder)
         if resume is not None:
             arguments |= training.arguments_of(resume, settings)
@@ -85,7 +85,26 @@ class YoloEngine(TrainingEngine):
             if "out of memory" in str(error).lower():
                 raise torch.OutOfMemoryError(str(error)) from None
             raise
-        return _trained(trainer.best, reports)
+        return self._trained(trainer.best, settings, reports)
+
+    def _trained(self, best: Path, settings: TrainSettings, reports: training.Reports) -> Trained:
+        """The model of a best.pt: written by this process, or verified by its SHA-256."""
+        found = self.read(best, settings)
+        return replace(found, best_epoch=reports.best_epoch, epochs=reports.last_epoch)
+
+    def read(self, path: Path, settings: TrainSettings) -> Trained:  # noqa: ARG002 -- it says all
+        """The model of a checkpoint of the library, which is a pickle."""
+        quieten_library()
+        model, content = load_checkpoint(path)
+        epoch = int(content.get("epoch", -1)) + 1
+        return Trained(
+            # Half precision is what the checkpoint kept.
+            state={name: tensor.cpu() for name, tensor in model.half().state_dict().items()},
+            architecture={k: v for k, v in model.yaml.items() if k != "yaml_file"},
+            image_size=int(content["train_args"]["imgsz"]),
+            best_epoch=epoch,
+            epochs=epoch,
+        )
 
     def prove(self, folder: Path, epoch: int) -> None:
         """Load the `checkpoint_files` of an epoch; see `trainyard_trainer.engines.training.prove`.
@@ -129,19 +148,6 @@ class _Answering(torch.nn.Module):  # type: ignore[misc]
         # (answer, what the loss needs); the answer of a segmenter is a pair itself.
         first = answer[0] if isinstance(answer, (list, tuple)) else answer
         return tuple(first) if isinstance(first, (list, tuple)) else (first,)
-
-
-def _trained(best: Path, reports: training.Reports) -> Trained:
-    """The model of a best.pt: written by this process, or verified by its SHA-256."""
-    model, content = load_checkpoint(best)
-    return Trained(
-        # Half precision is what the checkpoint kept.
-        state={name: tensor.cpu() for name, tensor in model.half().state_dict().items()},
-        architecture={k: v for k, v in model.yaml.items() if k != "yaml_file"},
-        image_size=int(content["train_args"]["imgsz"]),
-        best_epoch=reports.best_epoch,
-        epochs=reports.last_epoch,
-    )
 
 
 def quieten_library() -> None:
