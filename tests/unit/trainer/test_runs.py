@@ -15,11 +15,23 @@ import torch
 from PIL import Image
 
 from tests.unit.labelled import BUCKET
-from tests.unit.trainer.pods import CAPABILITIES, EPOCHS, SOURCES, Bench, Ended, Operator, sealed
+from tests.unit.trainer.pods import (
+    CAPABILITIES,
+    EPOCHS,
+    SOURCES,
+    SPLITS,
+    Bench,
+    Ended,
+    Operator,
+    sealed,
+)
+from trainyard.api.metrics import RunMetrics
 from trainyard.api.report import ExitCode, ProgressReport, Stage
 from trainyard.api.run import RunFile
 from trainyard.stores import join, verify_manifest
 from trainyard_trainer import model
+from trainyard_trainer.engines.base import SplitResult, Trained, TrainSettings
+from trainyard_trainer.engines.classify import Classifier
 from trainyard_trainer.predict import Wanted, predict
 from trainyard_trainer.runfile import read_sealed
 
@@ -74,6 +86,9 @@ def test_a_run_ends_with_a_verified_manifest_and_says_where(
         "model.zip",
         "metrics.json",
         "metrics.jsonl",
+        "curves.png",
+        "confusion.png",
+        "pr-curves.png",
         "predictions.png",
         "run.yaml",
         "train.log",
@@ -158,15 +173,51 @@ def test_metrics_are_given_as_a_whole_by_class_and_by_epoch(finished: Finished) 
     for split, count in (("dev", 4), ("test", 3)):
         assert names <= set(metrics[split]["metrics"])
         assert [x["annotations"] for x in metrics[split]["classes"]] == [count, count]
+    RunMetrics.model_validate(metrics)
     lines = (finished.files / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, EPOCHS + 1))
     assert all(json.loads(line)["trainLoss"] > 0 for line in lines)
 
 
-def test_the_picture_shows_held_out_images(finished: Finished) -> None:
-    with Image.open(finished.files / "predictions.png") as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 400
+def test_the_threshold_is_chosen_on_dev_used_on_test_and_stands_in_the_configuration(
+    finished: Finished,
+) -> None:
+    metrics = RunMetrics.model_validate_json((finished.files / "metrics.json").read_bytes())
+    assert metrics.dev is not None
+    assert metrics.test is not None
+    config = model.read_config(finished.files / "config.yaml")
+    assert config.thresholds.confidence == metrics.operating_threshold
+    used = {
+        split.confusion.confidence
+        for split in (metrics.dev, metrics.test)
+        if split.confusion is not None
+    }
+    # The first answer of a classifier counts whatever its confidence.
+    classifies = finished.kind.startswith("yolo-cls")
+    assert used == {None if classifies else metrics.operating_threshold}
+
+
+def test_images_are_listed_by_the_names_that_people_know(finished: Finished) -> None:
+    metrics = RunMetrics.model_validate_json((finished.files / "metrics.json").read_bytes())
+    for split, seeds in ((metrics.dev, SPLITS["dev"]), (metrics.test, SPLITS["test"])):
+        assert split is not None
+        listed = {Path(image.name).name for image in (*split.best, *split.worst)}
+        assert listed == {f"{seed}.png" for seed in seeds}
+
+
+def test_the_pictures_show_held_out_images_and_say_which(finished: Finished) -> None:
+    name, last = finished.document["name"], f"epochs 1 to {EPOCHS}"
+    for file, said in (
+        ("predictions.png", None),
+        ("curves.png", f"{name}: learning curves of {last}; "),
+        ("confusion.png", f"{name}: what is taken for what, on test"),
+        ("pr-curves.png", f"{name}: precision and recall on test"),
+    ):
+        with Image.open(finished.files / file) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 400
+            if said is not None:
+                assert picture.text["Description"].startswith(said)  # type: ignore[attr-defined]
 
 
 def test_the_log_tells_the_five_steps_and_no_secret(finished: Finished, bench: Bench) -> None:
@@ -302,6 +353,31 @@ def test_a_class_that_the_capability_lacks_is_left_out(
     assert "train: 8 images; 8 left out" in ended.output
     manifest = verify_manifest(bench.store, document["output"])
     assert (manifest.dev.samples, manifest.dev.metrics["top-1"]) == (4, 1.0)
+
+
+def test_test_is_measured_once_after_the_training_which_cannot_see_it(
+    bench: Bench, run_here: Callable[[str], Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    evaluate, train = Classifier.evaluate, Classifier.train
+
+    def counted(self: Classifier, *given: Any) -> SplitResult:
+        seen.append(given[2])
+        return evaluate(self, *given)
+
+    def without_test(self: Classifier, settings: TrainSettings, data: Path, *more: Any) -> Trained:
+        (data / "test").rename(data.parent / "hidden")
+        try:
+            seen.append("training")
+            return train(self, settings, data, *more)
+        finally:
+            (data.parent / "hidden").rename(data / "test")
+
+    monkeypatch.setattr(Classifier, "evaluate", counted)
+    monkeypatch.setattr(Classifier, "train", without_test)
+    ended = run_here(sealed(bench.document("yolo-cls")))
+    assert ended.code == ExitCode.OK, ended.output
+    assert seen == ["training", "val", "test"]
 
 
 def test_splits_that_share_images_are_refused(

@@ -83,6 +83,8 @@ def quieten(folder: Path, threads: int) -> None:
         YOLO_CONFIG_DIR=str(config),
         MPLCONFIGDIR=str(config),
         MPLBACKEND="Agg",
+        # Its own fonts suffice: looking for others takes seconds, and starts a program.
+        MPL_IGNORE_SYSTEM_FONTS="1",
         OMP_WAIT_POLICY="PASSIVE",
         OMP_NUM_THREADS=str(threads),
         MKL_NUM_THREADS=str(threads),

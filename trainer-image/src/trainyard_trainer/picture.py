@@ -20,6 +20,7 @@ _SIDE = 240
 _MARGIN = 12
 _CAPTION = 22
 _HEADER = 34
+_TITLE = 16
 _COLUMNS = 3
 _RIGHT, _WRONG, _LABEL = (0, 130, 60), (200, 30, 30), (20, 90, 200)
 _FOUND = (235, 110, 0)
@@ -27,14 +28,23 @@ _FOUND = (235, 110, 0)
 
 @dataclass(frozen=True)
 class Shown:
-    """One image of the picture."""
+    """One image of the picture; `note` stands below it, a few words."""
 
     path: Path
     labels: tuple[Label, ...]
     predictions: tuple[Prediction, ...]
+    note: str = ""
 
 
-def draw(images: Sequence[Shown], title: str, target: Path) -> None:
+@dataclass(frozen=True)
+class Section:
+    """Images under a line of text."""
+
+    title: str
+    images: tuple[Shown, ...]
+
+
+def draw(sections: Sequence[Section], target: Path) -> None:
     """Write the picture as PNG.
 
     Detectors: the image with its labels (blue) and, to the right of it, with the predictions
@@ -43,24 +53,34 @@ def draw(images: Sequence[Shown], title: str, target: Path) -> None:
 
     Parameters
     ----------
-    images
-        At most `MAX_IMAGES` are drawn.
-    title
-        One line above.
+    sections
+        One below the other; at most `MAX_IMAGES` in all are drawn.
     target
         File to write.
     """
-    shown = images[:MAX_IMAGES]
+    shown = [image for section in sections for image in section.images]
     boxes = any(p.points for image in shown for p in image.predictions) or any(
         label.points for image in shown for label in image.labels
     )
     values = {label.value for image in shown for label in image.labels}
     values |= {said.output.value for image in shown for said in image.predictions}
-    tiles = [_pair(image, len(values) > 1) if boxes else _single(image) for image in shown]
-    columns = min(_COLUMNS if not boxes else 2, len(tiles))
-    header = Image.new("RGB", (columns * (tiles[0].width + _MARGIN) + _MARGIN, _HEADER), WHITE)
-    ImageDraw.Draw(header).text((_MARGIN, 8), title, fill=INK, font=font(16))
-    drawing.grid(tiles, len(tiles), columns, header, _MARGIN).save(target, "PNG")
+    columns = min(_COLUMNS if not boxes else 2, max(len(section.images) for section in sections))
+    sheets, left = [], MAX_IMAGES
+    for section in sections:
+        chosen = section.images[:left]
+        left -= len(chosen)
+        tiles = [_pair(image, len(values) > 1) if boxes else _single(image) for image in chosen]
+        width = columns * (tiles[0].width + _MARGIN) + _MARGIN
+        header = Image.new("RGB", (width, _HEADER), WHITE)
+        text = drawing.shortened(section.title, width - 2 * _MARGIN, _TITLE)
+        ImageDraw.Draw(header).text((_MARGIN, 8), text, fill=INK, font=font(_TITLE))
+        sheets.append(drawing.grid(tiles, len(tiles), columns, header, _MARGIN))
+    whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), WHITE)
+    top = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, top))
+        top += sheet.height
+    whole.save(target, "PNG")
 
 
 def _single(image: Shown) -> Image.Image:
@@ -72,7 +92,7 @@ def _single(image: Shown) -> Image.Image:
     best = image.predictions[0] if image.predictions else None
     said = f"{best.output.value} ({best.confidence:.2f})" if best else "nothing"
     right = best is not None and best.output.value in {label.value for label in image.labels}
-    pen.text((2, _SIDE + 2), f"label: {truth}", fill=_LABEL, font=font(15))
+    pen.text((2, _SIDE + 2), f"label: {truth} {image.note}".strip(), fill=_LABEL, font=font(15))
     pen.text(
         (2, _SIDE + _CAPTION + 1),
         f"predicted: {said}",
@@ -106,11 +126,12 @@ def _pair(image: Shown, named: bool) -> Image.Image:
             if said.points
         ],
     )
+    said = f"predicted: {len(image.predictions)}   {image.note}".strip()
     tile = Image.new("RGB", (2 * _SIDE + 4, _SIDE + _CAPTION), WHITE)
     pen = ImageDraw.Draw(tile)
     for x, side, caption, colour in (
         (0, left, f"labels: {len(image.labels)}", _LABEL),
-        (_SIDE + 4, right, f"predicted: {len(image.predictions)}", _FOUND),
+        (_SIDE + 4, right, said, _FOUND),
     ):
         tile.paste(side, (x + (_SIDE - side.width) // 2, (_SIDE - side.height) // 2))
         pen.text((x + 2, _SIDE + 2), caption, fill=colour, font=font(15))

@@ -131,7 +131,8 @@ def predict(weights: Path, config: Path, data: str, wanted: Wanted, folder: Path
         made.append(f"answers written to {wanted.answers}")
     if wanted.picture is not None and shown:
         wanted.picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.draw(shown, f"{weights.name}: predictions beside labels", wanted.picture)
+        title = f"{weights.name}: predictions beside labels"
+        picture.draw([picture.Section(title, tuple(shown))], wanted.picture)
         made.append(f"{len(shown)} images drawn into {wanted.picture}")
     return LastWords(reason="Succeeded", message=", ".join(made))
 

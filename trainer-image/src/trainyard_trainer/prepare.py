@@ -56,11 +56,14 @@ class Prepared:
         Images of test (else of dev), sorted by digest.
     held_out_split
         `test` or `dev`.
+    names
+        Files of dev and test in the layout -> what the images are called in their source.
     """
 
     layout: Layout
     held_out: tuple[HeldOut, ...]
     held_out_split: str
+    names: dict[str, str]
 
 
 @dataclass
@@ -131,7 +134,13 @@ def prepare(
         for digest, image in sorted(found[held].items())
         for path, example in zip(paths[held, digest], image.examples, strict=True)
     )
-    return Prepared(Layout(data, counts), held_out, held)
+    names = {
+        path.name: found[split][digest].sample.name
+        for (split, digest), files in paths.items()
+        if split != "train"
+        for path in files
+    }
+    return Prepared(Layout(data, counts), held_out, held, names)
 
 
 def _labels(image: _Merged, example: Example, outputs: tuple[Output, ...]) -> tuple[Label, ...]:

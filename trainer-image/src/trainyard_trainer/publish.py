@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,6 +20,7 @@ from trainyard.api.manifest import (
     SplitMetrics,
     StoredFile,
 )
+from trainyard.api.metrics import METRICS_NAME
 from trainyard.api.report import LastWords
 from trainyard.api.run import RUN_FILE, RunFile
 from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
@@ -33,8 +33,11 @@ CONFIG = "config.yaml"
 ARCHIVE = "model.zip"
 ONNX = "model.onnx"
 TORCHSCRIPT = "model.torchscript"
-METRICS = "metrics.json"
+METRICS = METRICS_NAME
 EPOCHS = HISTORY
+CURVES = "curves.png"
+CONFUSION = "confusion.png"
+PRECISION_RECALL = "pr-curves.png"
 PREDICTIONS = "predictions.png"
 LOG = "train.log"
 
@@ -45,6 +48,9 @@ ROLES = {
     ArtefactRole.ONNX: ONNX,
     ArtefactRole.TORCHSCRIPT: TORCHSCRIPT,
     ArtefactRole.METRICS: METRICS,
+    ArtefactRole.CURVES: CURVES,
+    ArtefactRole.CONFUSION: CONFUSION,
+    ArtefactRole.PRECISION_RECALL: PRECISION_RECALL,
     ArtefactRole.PREDICTIONS: PREDICTIONS,
     ArtefactRole.RUN: RUN_FILE,
     ArtefactRole.LOG: LOG,
@@ -67,34 +73,6 @@ def write_archive(path: Path, members: Sequence[Path]) -> None:
 def write_run(path: Path, run: RunFile) -> None:
     """run.yaml as the trainer was given it: the recipe as resolved. It holds no credential."""
     path.write_text(dump_yaml(run.to_wire()), encoding="utf-8")
-
-
-def write_metrics(
-    path: Path, primary: str, best_epoch: int, epochs: int, results: dict[str, SplitResult]
-) -> None:
-    """metrics.json: all metrics on dev and test, as a whole and by class."""
-    document: dict[str, Any] = {
-        "apiVersion": "trainyard.dev/v1alpha1",
-        "kind": "RunMetrics",
-        "primaryMetric": primary,
-        "bestEpoch": best_epoch,
-        "epochsTrained": epochs,
-    }
-    for split, result in results.items():
-        document[split] = {
-            "samples": result.samples,
-            "metrics": result.metrics,
-            "classes": [
-                {
-                    "attribute": entry.output.attribute,
-                    "value": entry.output.value,
-                    "annotations": entry.samples,
-                    "metrics": entry.metrics,
-                }
-                for entry in result.classes
-            ],
-        }
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def split_metrics(result: SplitResult) -> SplitMetrics:

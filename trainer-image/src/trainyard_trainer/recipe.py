@@ -15,12 +15,13 @@ from trainyard.api.report import EpochReport, LastWords, Stage
 from trainyard.api.run import RUN_FILE, RunFile
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.stores import Store
-from trainyard_trainer import checkpoint, export, model, picture, publish
+from trainyard_trainer import checkpoint, export, metrics, model, publish
 from trainyard_trainer.describe import describe
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Resume, Saved, SplitResult, Trained, Watcher
 from trainyard_trainer.estimate import Estimate
 from trainyard_trainer.faults import Stopped
+from trainyard_trainer.illustrate import Story, illustrate
 from trainyard_trainer.keeper import Keeper, interval_seconds
 from trainyard_trainer.prepare import Prepared, prepare
 from trainyard_trainer.progress import Reporter, Ticker
@@ -272,7 +273,7 @@ class Recipe:
     def export(
         self, prepared: Prepared, trained: Trained, results: dict[str, SplitResult]
     ) -> list[Path]:
-        """Write the model in its forms, its description, the metrics and the picture."""
+        """Write the model in its forms, its description, the metrics and the pictures."""
         self._say(Stage.EXPORT, "writing the model")
         network = self._engine.build(
             trained.architecture, len(self._settings.classes), trained.state
@@ -289,17 +290,35 @@ class Recipe:
         model.write_config(described, config)
         archive = self._out / publish.ARCHIVE
         publish.write_archive(archive, [weights, described])
-        metrics = self._out / publish.METRICS
-        publish.write_metrics(
-            metrics, self._settings.primary_metric, trained.best_epoch, trained.epochs, results
+        measured = self._out / publish.METRICS
+        metrics.write(
+            measured,
+            metrics.document(
+                self._settings.primary_metric,
+                results,
+                prepared.names,
+                best_epoch=trained.best_epoch,
+                epochs=trained.epochs,
+            ),
         )
         made_of = self._out / RUN_FILE
         publish.write_run(made_of, self.run)
-        pictured = self._draw(prepared, model.load(weights, described))
+        pictures = illustrate(
+            Story(
+                self.run.name,
+                tuple(self._history),
+                self._settings.primary_metric,
+                trained.best_epoch,
+                results,
+                prepared,
+            ),
+            model.load(weights, described),
+            self._out,
+        )
         _log.info("export: %s of %.1f MB", weights.name, weights.stat().st_size / 1e6)
         epochs = self._out / publish.EPOCHS
         exported = [self._out / form.file for form in forms.values()]
-        return [weights, described, *exported, archive, metrics, epochs, pictured, made_of]
+        return [weights, described, *exported, archive, measured, epochs, made_of, *pictures]
 
     def publish(
         self, files: list[Path], trained: Trained, results: dict[str, SplitResult]
@@ -331,19 +350,6 @@ class Recipe:
             history=self._history,
         )
         return words
-
-    def _draw(self, prepared: Prepared, predictor: model.Predictor) -> Path:
-        """Spread over the held-out images, so that one source does not fill the picture."""
-        held = prepared.held_out
-        step = max(1, len(held) // picture.MAX_IMAGES)
-        shown = [
-            picture.Shown(entry.path, entry.labels, tuple(predictor.predict_file(entry.path)))
-            for entry in held[::step][: picture.MAX_IMAGES]
-        ]
-        path = self._out / publish.PREDICTIONS
-        title = f"{self.run.name}: predictions beside labels, images of {prepared.held_out_split}"
-        picture.draw(shown, title, path)
-        return path
 
     def _log_epoch(self, report: EpochReport) -> None:
         left = self._estimate.remaining(time.monotonic())

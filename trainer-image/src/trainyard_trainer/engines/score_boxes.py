@@ -80,7 +80,7 @@ class Record:
     confidence, predicted, truth, right
         By image, of each answer in descending confidence: its class, the class of the label that
         it is taken for (-1: background), and whether the library counts it as right at an overlap
-        of 0.5.
+        of 0.5 (bool [answers, kinds]: its box, and its outline).
     """
 
     names: list[str] = field(default_factory=list)
@@ -100,10 +100,21 @@ class Record:
         matrix[:-1, -1] = labelled - matrix[:-1].sum(1)
         return Confusion(matrix, background=True, confidence=threshold, iou=MATCH_IOU)
 
+    def rates(self, classes: int, threshold: float, kind: int) -> Floats:
+        """Precision and recall of each class above a threshold, [classes, 2]."""
+        kept = joined(self.confidence) > threshold
+        predicted = joined(self.predicted)[kept]
+        right = predicted[joined(self.right)[kept, kind]]
+        found, claimed, labelled = (
+            np.bincount(of, minlength=classes) for of in (right, predicted, joined(self.labels))
+        )
+        # Nothing of nothing is 0.
+        return np.column_stack((found / np.maximum(claimed, 1), found / np.maximum(labelled, 1)))
+
     def scores(self, threshold: float) -> tuple[ImageScore, ...]:
         """F1 of each image; of an image without labels and answers it is 1."""
         return tuple(
-            _score(name, len(labels), right[confidence > threshold])
+            _score(name, len(labels), right[confidence > threshold, -1])
             for name, labels, confidence, right in zip(
                 self.names, self.labels, self.confidence, self.right, strict=True
             )
@@ -137,8 +148,8 @@ class Recorded:
         record.predicted.append(preds["cls"].cpu().numpy().astype(np.int64))
         # One more label at the end, the background, is what index -1 means.
         record.truth.append(np.append(labels, _BACKGROUND)[taken])
-        # At the overlap of 0.5; of the outlines where there are any.
-        record.right.append(counted.get("tp_m", counted["tp"])[:, 0].astype(bool))
+        kinds = [counted[key][:, 0] for key in ("tp", "tp_m") if key in counted]
+        record.right.append(np.stack(kinds, axis=1).astype(bool))
         return counted
 
 
@@ -151,9 +162,8 @@ def summary(
 ) -> SplitResult:
     """The result of a validator with a `Record` that is through.
 
-    Precision and recall are those at the operating threshold. It is the confidence with the best
-    mean F1 of the classes at an overlap of 0.5 (smoothed over a tenth of the range, as the library
-    does it); where no answer is right, `DEFAULT_CONFIDENCE`.
+    Precision and recall are counted at the operating threshold, at an overlap of 0.5 (the library
+    draws lines between the answers, which is far off where there are few).
 
     Parameters
     ----------
@@ -165,7 +175,7 @@ def summary(
     outputs
         The classes.
     threshold
-        None: found here.
+        None: `best_confidence`.
     """
     *_, decisive = judged.values()
     if threshold is None:
@@ -175,12 +185,11 @@ def summary(
     curves_by_class: list[dict[str, Curve]] = [{} for _ in outputs]
     metrics: dict[str, float] = {}
     curves: dict[str, Curve] = {}
-    for kind, measured in judged.items():
-        at = int(np.abs(np.asarray(measured.px) - threshold).argmin())
-        # [classes that are labelled, 4], and [the same, 101]
-        table = np.column_stack(
-            (measured.p_curve[:, at], measured.r_curve[:, at], measured.ap50, measured.ap)
-        )
+    for index, (kind, measured) in enumerate(judged.items()):
+        rates = validator.record.rates(len(outputs), threshold, index)
+        # Of the classes that are labelled.
+        present = np.asarray(measured.ap_class_index, dtype=int)
+        table = np.column_stack((rates[present], measured.all_ap[:, 0], measured.all_ap.mean(1)))
         for row, position in enumerate(measured.ap_class_index):
             by_class[position] |= _named(kind, table[row])
             curves_by_class[position][kind] = curve_of(measured.px, measured.prec_values[row])
@@ -203,7 +212,11 @@ def summary(
 
 
 def best_confidence(measured: Any) -> float:
-    """The confidence with the best mean F1 of the classes, smoothed as the library does it."""
+    """The confidence with the best mean F1 of the classes at an overlap of 0.5.
+
+    As the library finds it: F1 is smoothed over a tenth of the range of confidence. Where no answer
+    is right, `DEFAULT_CONFIDENCE`.
+    """
     if not len(measured.f1_curve) or not np.max(measured.f1_curve) > 0:
         return DEFAULT_CONFIDENCE
     best = smooth(measured.f1_curve.mean(0), 0.1).argmax()

@@ -24,8 +24,12 @@ def finite(value: float) -> float:
 
 
 def curve_of(recalls: Floats, precisions: Floats) -> Curve:
-    """Precision at `RECALLS`, of a curve that is given at any recalls in rising order."""
-    return tuple(round(finite(p), 4) for p in np.interp(RECALLS, recalls, precisions))
+    """Precision at `RECALLS`, of a curve of the library, given at rising recalls.
+
+    Its last point is 0 whatever was found, to close the area: the one before it is taken.
+    """
+    at = np.minimum(RECALLS, recalls[-2])
+    return tuple(round(finite(p), 4) for p in np.interp(at, recalls, precisions))
 
 
 def joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
