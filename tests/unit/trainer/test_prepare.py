@@ -89,7 +89,7 @@ def test_an_outline_is_given_as_a_polygon_and_serves_as_a_box_too(
         root = tmp_path / engine
         made = engine_for(engine, CapabilityType.DETECTOR)
         prepare(store, splits, OUTPUTS, made, root, lambda done, total: None)
-        files = sorted((root / "labels").rglob("*.txt"))
+        files = sorted(root.rglob("labels/*.txt"))
         assert len(files) == 30
         lines = [line.split() for path in files for line in path.read_text().splitlines()]
         assert {len(line) - 1 for line in lines} == numbers
