@@ -18,7 +18,8 @@ from trainyard_local.paths import REPOSITORY, cache
 def fetched() -> Path:
     """The folder with the published files, which the demo uses too."""
     folder = cache().root / "data" / "sources"
-    sources.fetch(folder, sources.find_uv(dict(os.environ), REPOSITORY))
+    files = (sources.DIGITS, sources.NUCLEI_IMAGE, sources.NUCLEI_MASK)
+    sources.fetch(folder, sources.find_uv(dict(os.environ), REPOSITORY), files)
     return folder
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trainyard.api.meta import LABEL_DATASET, LABEL_PROCESS
 from trainyard.api.process import TrainingProcess
+from trainyard_demo.data.sets import SHOWN
 from trainyard_demo.errors import DemoError
 from trainyard_demo.install import TEAM
 from trainyard_demo.kubernetes import Kubernetes
@@ -15,8 +16,8 @@ from trainyard_demo.observe import PodLife, Sight, finished, look, succeeded, wa
 from trainyard_demo.screen import Screen
 
 PROCESSES = ("digits", "digits-unvaried", "nuclei")
-"""The TrainingProcesses under ``examples/``."""
-FOLDERS = ("digits", "nuclei")
+"""The TrainingProcesses under ``examples/`` that the demo runs."""
+FOLDERS = SHOWN
 """Their folders."""
 DATASETS = tuple(f"{name}-{split}" for name in FOLDERS for split in ("train", "dev", "test"))
 """The Datasets in them."""

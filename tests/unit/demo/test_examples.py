@@ -15,7 +15,8 @@ from trainyard.decide.recipe import METRICS
 from trainyard.decide.resolve import resolve_template
 from trainyard.decide.validation import FITS
 from trainyard_demo import outcome, store
-from trainyard_demo.data import nuclei
+from trainyard_demo.data import nuclei, scenes, trees
+from trainyard_demo.data.sets import SETS
 from trainyard_demo.follow import DATASETS, FOLDERS, PROCESSES
 from trainyard_local.layout import NODE_NAMES
 from trainyard_local.paths import REPOSITORY
@@ -40,12 +41,15 @@ def load() -> dict[str, dict[str, Any]]:
 ALL = load()
 
 
-def test_demo_knows_every_example_by_name() -> None:
-    assert set(ALL["TrainingProcess"]) == set(PROCESSES) == set(outcome.GOALS)
-    assert set(ALL["Dataset"]) == set(DATASETS)
+def test_demo_knows_its_examples_by_name_and_every_example_has_a_goal() -> None:
+    assert set(PROCESSES) < set(ALL["TrainingProcess"]) == set(outcome.GOALS)
+    assert set(DATASETS) < set(ALL["Dataset"])
+    assert {f"{name}-{split}" for name in SETS for split in ("train", "dev", "test")} == set(
+        ALL["Dataset"]
+    )
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", ALL["TrainingProcess"])
 def test_process_names_what_is_there_and_fits(name: str) -> None:
     spec = ALL["TrainingProcess"][name].spec
     capability = ALL["Capability"][spec.capability].spec
@@ -53,8 +57,9 @@ def test_process_names_what_is_there_and_fits(name: str) -> None:
     assert {*spec.datasets.train, *spec.datasets.dev, *spec.datasets.test} <= set(ALL["Dataset"])
     assert spec.datasets.test, "the demo reads its result from the test data"
     assert spec.target_node in NODE_NAMES
-    types, _ = FITS[template.engine]
+    types, shapes = FITS[template.engine]
     assert capability.type in types
+    assert capability.geometry is None or capability.geometry in shapes
     assert outcome.GOALS[name].metric in METRICS[template.engine]
     assert template.resources.gpus == 0
 
@@ -66,21 +71,36 @@ def test_two_processes_want_one_node_and_one_of_them_goes_second() -> None:
     assert ALL["TrainingProcess"]["nuclei"].spec.target_node != first.target_node
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", ALL["Dataset"])
 def test_dataset_reads_what_the_demo_uploads(name: str) -> None:
-    folder, _, split = name.partition("-")
+    folder, _, split = name.rpartition("-")
     (selection,) = ALL["Dataset"][name].spec.selections
     assert selection.source.s3.bucket == store.BUCKET
     assert selection.source.s3.prefix == f"{store.PREFIX}/{folder}/{split}"
-    assert folder in FOLDERS
+    assert folder in SETS
+    assert (folder in FOLDERS) is (name in DATASETS)
 
 
-def test_labels_of_the_data_are_the_values_of_the_capabilities() -> None:
-    digits = ALL["Capability"]["digit"].spec.outputs
-    assert [output.value for output in digits] == [str(number) for number in range(10)]
-    (nucleus,) = ALL["Capability"]["nucleus-detector"].spec.outputs
-    for name in DATASETS:
-        (selection,) = ALL["Dataset"][name].spec.selections
-        assert selection.attribute == nucleus.attribute == "class"
+@pytest.mark.parametrize(
+    ("capability", "names"),
+    [
+        ("digit", scenes.NAMES),
+        ("digit-in-box", scenes.NAMES),
+        ("nucleus-detector", (nuclei.NAME,)),
+        ("nucleus-outliner", (nuclei.NAME,)),
+        ("tree-crown-detector", (trees.NAME,)),
+    ],
+)
+def test_labels_of_the_data_are_the_values_of_the_capability(
+    capability: str, names: tuple[str, ...]
+) -> None:
+    outputs = ALL["Capability"][capability].spec.outputs
+    assert tuple(output.value for output in outputs) == names
+    assert {output.attribute for output in outputs} == {"class"}
+
+
+def test_datasets_take_the_names_of_their_data() -> None:
+    for dataset in ALL["Dataset"].values():
+        (selection,) = dataset.spec.selections
+        assert selection.attribute == "class"
         assert not selection.class_names
-    assert yaml.safe_load(nuclei.NAMES)["names"] == {nuclei.CLASS: nucleus.value}

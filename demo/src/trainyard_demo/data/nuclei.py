@@ -1,10 +1,10 @@
-"""Nuclei in a microscope image as tiles with boxes: the layout that `format: yolo` reads.
+"""Nuclei in a microscope image as tiles, with boxes or outlines: what `format: yolo` reads.
 
 There is one published image of 512 x 512 pixels, so the splits are parts of it. They share no
 pixel: a model that had seen a part of a test tile would look better than it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from trainyard.datasets.formats.outlines import area as area_of
+from trainyard.datasets.formats.outlines import parts_of
+from trainyard_demo.data import yolo
+
 TILE = 128
 """Pixels a side of a tile."""
 MIN_VISIBLE = 0.3
 """A nucleus that the tile's edge cuts is labelled if at least this part of its area is inside."""
-CLASS = 0
-"""Index of the only class."""
-NAMES = "names: {0: nucleus}\n"
-"""data.yaml: the name of each class by its index."""
+NAME = "nucleus"
+"""The only class."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +56,12 @@ SPLITS = {
 }
 
 
-@dataclass(frozen=True)
-class Box:
-    """A box as YOLO label files write it; all values in 0..1 of the tile's side.
-
-    Attributes
-    ----------
-    x, y : float
-        The centre.
-    width, height : float
-        The size.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    def line(self) -> str:
-        """The line of a label file."""
-        return f"{CLASS} {self.x:.6f} {self.y:.6f} {self.width:.6f} {self.height:.6f}"
+Lines = Callable[[npt.NDArray[np.uint16], int, int], list[str]]
+"""Lines of the label file of a tile: mask of the whole image, left and top of the tile."""
 
 
-def boxes(mask: npt.NDArray[np.uint16], left: int, top: int) -> list[Box]:
-    """Boxes around the visible parts of the nuclei of a tile.
+def visible(mask: npt.NDArray[np.uint16], left: int, top: int) -> Iterator[npt.NDArray[np.bool_]]:
+    """What a tile shows of each nucleus that counts: bool [TILE, TILE].
 
     Parameters
     ----------
@@ -88,20 +72,34 @@ def boxes(mask: npt.NDArray[np.uint16], left: int, top: int) -> list[Box]:
     """
     areas = np.bincount(mask.ravel())
     tile = mask[top : top + TILE, left : left + TILE]
-    found = []
     for nucleus, area in zip(*np.unique(tile, return_counts=True), strict=True):
-        if nucleus == 0 or area < MIN_VISIBLE * areas[nucleus]:
-            continue
-        rows, columns = np.nonzero(tile == nucleus)
-        x0, x1 = int(columns.min()), int(columns.max()) + 1
-        y0, y1 = int(rows.min()), int(rows.max()) + 1
-        found.append(
-            Box((x0 + x1) / 2 / TILE, (y0 + y1) / 2 / TILE, (x1 - x0) / TILE, (y1 - y0) / TILE)
-        )
+        if nucleus != 0 and area >= MIN_VISIBLE * areas[nucleus]:
+            yield tile == nucleus
+
+
+def boxes(mask: npt.NDArray[np.uint16], left: int, top: int) -> list[str]:
+    """Lines of boxes around the visible parts of the nuclei of a tile, see `visible`."""
+    found = []
+    for nucleus in visible(mask, left, top):
+        rows, columns = np.nonzero(nucleus)
+        x0, y0, x1, y1 = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        found.append(yolo.box(int(x0), int(y0), int(x1), int(y1), TILE).line())
     return found
 
 
-def write(image_source: Path, mask_source: Path, folder: Path) -> Iterator[Path]:
+def outlines(mask: npt.NDArray[np.uint16], left: int, top: int) -> list[str]:
+    """Lines of polygons around the visible parts of the nuclei of a tile, see `visible`.
+
+    Of a nucleus that the tile's edge cuts into parts, the largest.
+    """
+    found = []
+    for nucleus in visible(mask, left, top):
+        points = max(parts_of(nucleus), key=area_of) / TILE
+        found.append(" ".join(["0", *(f"{number:.6f}" for number in points.ravel())]))
+    return found
+
+
+def write(image_source: Path, mask_source: Path, folder: Path, lines: Lines) -> Iterator[Path]:
     """Write images/, labels/ and data.yaml of each split below `folder`.
 
     Parameters
@@ -110,6 +108,8 @@ def write(image_source: Path, mask_source: Path, folder: Path) -> Iterator[Path]
         The published image and its mask, 16-bit TIFF.
     folder : Path
         An empty folder.
+    lines : callable
+        `boxes` or `outlines`.
 
     Yields
     ------
@@ -122,16 +122,12 @@ def write(image_source: Path, mask_source: Path, folder: Path) -> Iterator[Path]
         mask = np.asarray(opened).astype(np.uint16)
     image = np.round(raw * (255 / raw.max())).astype(np.uint8)
     for split, area in SPLITS.items():
-        for kind in ("images", "labels"):
-            (folder / split / kind).mkdir(parents=True, exist_ok=True)
-        names = folder / split / "data.yaml"
-        names.write_text(NAMES)
-        yield names
-        for left, top in area.tiles():
-            name = f"x{left:03d}-y{top:03d}"
-            path = folder / split / "images" / f"{name}.png"
-            Image.fromarray(image[top : top + TILE, left : left + TILE]).save(path)
-            yield path
-            label = folder / split / "labels" / f"{name}.txt"
-            label.write_text("".join(f"{box.line()}\n" for box in boxes(mask, left, top)))
-            yield label
+        tiles = (
+            (
+                f"x{left:03d}-y{top:03d}",
+                Image.fromarray(image[top : top + TILE, left : left + TILE]),
+                lines(mask, left, top),
+            )
+            for left, top in area.tiles()
+        )
+        yield from yolo.write(folder / split, (NAME,), tiles)

@@ -2,11 +2,13 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from trainyard_demo.data import digits, nuclei, sources
+from trainyard_demo.data import sources
+from trainyard_demo.data.sets import SETS, SHOWN
 
 LAYOUT = 3
 """Raise it when the images or their splits change: they are then made again."""
@@ -19,7 +21,7 @@ class Prepared:
     Attributes
     ----------
     folder : Path
-        `digits/<split>/...` and `nuclei/<split>/...` lie below it.
+        `<set>/<split>/...` lie below it, and maybe other sets.
     files : tuple of str
         Their paths below `folder`, sorted.
     digest : str
@@ -31,8 +33,14 @@ class Prepared:
     digest: str
 
 
-def prepare(cache: Path, uv: Path, *, advance: Callable[[int], None] = lambda _: None) -> Prepared:
-    """The images, made when they are not there.
+def prepare(
+    cache: Path,
+    uv: Path,
+    names: Sequence[str] = SHOWN,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Prepared:
+    """Sets of images, made when they are not there.
 
     Parameters
     ----------
@@ -40,6 +48,8 @@ def prepare(cache: Path, uv: Path, *, advance: Callable[[int], None] = lambda _:
         Folder of our own, which keeps the sources and the images.
     uv : Path
         The uv program.
+    names : sequence of str
+        The sets, of `SETS`; by default those of the demo.
     advance : callable
         Told how many files are written so far.
 
@@ -48,31 +58,30 @@ def prepare(cache: Path, uv: Path, *, advance: Callable[[int], None] = lambda _:
     DemoError
         If the sources cannot be fetched.
     """
-    folder = cache / f"images-{LAYOUT}"
-    if not folder.is_dir():
-        original = cache / "sources"
-        sources.fetch(original, uv)
-        partial = cache / f"images-{LAYOUT}.partial"
+    folder, original = cache / f"images-{LAYOUT}", cache / "sources"
+    missing = [name for name in names if not (folder / name).is_dir()]
+    sources.fetch(original, uv, [file for name in missing for file in SETS[name].files])
+    done = count(1)
+    for name in missing:
+        partial = folder / f"{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        for done, _ in enumerate(_write(original, partial), start=1):
-            advance(done)
+        for _ in SETS[name].write(original, partial):
+            advance(next(done))
         # The name appears when all is there: a run that was interrupted leaves no half folder.
-        partial.rename(folder)
-    return _listed(folder)
+        partial.rename(folder / name)
+    return _listed(folder, names)
 
 
-def _write(original: Path, folder: Path) -> Iterator[Path]:
-    yield from digits.write(original / sources.DIGITS.name, folder / "digits")
-    yield from nuclei.write(
-        original / sources.NUCLEI_IMAGE.name, original / sources.NUCLEI_MASK.name, folder / "nuclei"
+def _listed(folder: Path, names: Sequence[str]) -> Prepared:
+    files = sorted(
+        path.relative_to(folder).as_posix()
+        for name in names
+        for path in (folder / name).rglob("*")
+        if path.is_file()
     )
-
-
-def _listed(folder: Path) -> Prepared:
-    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     total = hashlib.sha256()
-    for name in files:
+    for file in files:
         total.update(
-            f"{name}\0{hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n".encode()
+            f"{file}\0{hashlib.sha256((folder / file).read_bytes()).hexdigest()}\n".encode()
         )
     return Prepared(folder, tuple(files), total.hexdigest())
