@@ -13,18 +13,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
 
 from tests.unit.labelled import BUCKET, image_bytes, put
 from tests.unit.sources import selection, snapshot_of
-from trainyard.api.manifest import SnapshotManifest
+from trainyard.api.manifest import SnapshotManifest, StoredFile
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.datasets.reading import read_snapshot
 from trainyard.datasets.samples import Sample, read_samples
 from trainyard.datasets.staging import Shard, Staging, shards_of
 from trainyard.stores import DigestMismatch, ObjectNotFound, Store, StoreError, join
+from trainyard.stores.base import CHUNK_BYTES
 from trainyard_local.s3 import S3Server
 
 LIMIT = 1 << 30
@@ -177,6 +179,65 @@ def test_a_damaged_entry_is_fetched_again_and_said_once(
     assert stage(store, packed, tmp_path, NodeCache(folder, LIMIT)) == packed.images
     assert len(requests()) == 2
     assert len([line for line in caplog.messages if "is damaged" in line]) == 1
+    assert stage(store, packed, tmp_path, NodeCache(folder, LIMIT)) == packed.images
+    assert len(requests()) == 1
+
+
+def unreadable(opened: BufferedReader, _: Path) -> None:
+    """From here on the kernel answers each read with EIO, as it does for a broken disk."""
+    memory = os.open("/proc/self/mem", os.O_RDONLY)
+    os.dup2(memory, opened.fileno())
+    os.close(memory)
+
+
+def cut_off(_: BufferedReader, path: Path) -> None:
+    os.truncate(path, 0)
+
+
+class Breaking(NodeCache):
+    """Its entries are whole when they are verified, and break after `good` bytes of use."""
+
+    def __init__(self, folder: Path, good: int, breaks: Callable[[BufferedReader, Path], None]):
+        super().__init__(folder, LIMIT)
+        self._at, self._good, self._breaks = folder, good, breaks
+
+    def open(self, file: StoredFile) -> BufferedReader | None:
+        opened = super().open(file)
+        if opened is None or not file.name.endswith(".tar"):
+            return opened
+        if self._good:
+            opened = BufferedReader(opened.detach(), self._good)
+            opened.peek()
+        self._breaks(opened, self._at / file.sha256)
+        return opened
+
+
+@pytest.mark.parametrize("good", [0, 2 * CHUNK_BYTES])
+@pytest.mark.parametrize(
+    ("breaks", "said"),
+    [
+        (unreadable, "Input/output error"),
+        (cut_off, "it was cut off while it was read"),
+    ],
+)
+def test_an_entry_that_breaks_while_it_is_used_is_fetched_from_where_it_broke(
+    breaks: Callable[[BufferedReader, Path], None],
+    said: str,
+    good: int,
+    store: Store,
+    packed: Packed,
+    tmp_path: Path,
+    folder: Path,
+    requests: Callable[[], list[str]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage(store, packed, tmp_path, NodeCache(folder, LIMIT))
+    requests()
+    caplog.clear()
+    assert stage(store, packed, tmp_path, Breaking(folder, good, breaks)) == packed.images
+    assert len(requests()) == 2
+    (line,) = [line for line in caplog.messages if "is damaged" in line]
+    assert f"({said}): it is fetched again" in line
     assert stage(store, packed, tmp_path, NodeCache(folder, LIMIT)) == packed.images
     assert len(requests()) == 1
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from trainyard.api.manifest import StoredFile
 from trainyard.api.run import CACHE_BYTES_ENV, CACHE_ENV
 from trainyard.datasets.cache_folder import CacheFolder, Partial
+from trainyard.stores.base import CHUNK_BYTES
 
 _log = logging.getLogger("trainyard")
 
@@ -25,7 +26,8 @@ class NodeCache:
     can write into the folder can waste a run's time, but not change its data.
 
     Nothing here fails a run. What goes wrong is said once in the log; entries that can be read
-    are used nevertheless.
+    are used nevertheless. (What is written into an entry after it was hashed and before it is
+    used, nobody does by accident: the digests of the images in it find that out.)
 
     Parameters
     ----------
@@ -102,6 +104,21 @@ class NodeCache:
             os.utime(opened.fileno())
         opened.seek(0)
         return opened
+
+    def chunks(self, opened: BufferedReader, file: StoredFile) -> Iterator[bytes]:
+        """What an opened entry holds, as far as it can be read: a disk may fail at any time.
+
+        An entry that ends too early is removed.
+        """
+        left, damage = file.size_bytes, "it was cut off while it was read"
+        try:
+            while left and (chunk := opened.read(min(left, CHUNK_BYTES))):
+                left -= len(chunk)
+                yield chunk
+        except OSError as error:
+            damage = error.strerror or type(error).__name__
+        if left:
+            self._discard(self._folder.entry(file), damage)
 
     @contextmanager
     def adding(self, file: StoredFile) -> Iterator[Addition]:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -112,20 +111,26 @@ class Staging:
 
     def _chunks(self, uri: str, file: StoredFile) -> Generator[bytes, None, None]:
         """Content of a file of the store; after the last piece it is known to be right."""
-        cached = None if self._cache is None else self._cache.open(file)
         self._files += 1
-        if cached is not None:
-            self._reused += 1
-            with cached:
-                yield from iter(partial(cached.read, CHUNK_BYTES), b"")
-        elif self._cache is None:
+        if self._cache is None:
             yield from self._fetch(uri, file)
-        else:
-            with self._cache.adding(file) as addition:
-                for chunk in self._fetch(uri, file):
-                    addition.write(chunk)
+            return
+        given = 0
+        if (cached := self._cache.open(file)) is not None:
+            with cached:
+                for chunk in self._cache.chunks(cached, file):
+                    given += len(chunk)
                     yield chunk
-                addition.keep()
+            if given == file.size_bytes:
+                self._reused += 1
+                return
+        with self._cache.adding(file) as addition:
+            for chunk in self._fetch(uri, file):
+                addition.write(chunk)
+                if new := chunk[given:]:
+                    yield new
+                given = max(0, given - len(chunk))
+            addition.keep()
 
     def _fetch(self, uri: str, file: StoredFile) -> Iterator[bytes]:
         digest, size = hashlib.sha256(), 0
