@@ -3,13 +3,17 @@
 import gzip
 import json
 import re
+import shutil
 import threading
+import tomllib
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import trainyard
 from tests.bench import one_snapshot
 from tests.bench.fill import fill
 from tests.unit.datasets.test_snapshot import read
@@ -17,7 +21,9 @@ from tests.unit.labelled import BUCKET, image_bytes, put
 from tests.unit.sources import selection, snapshot_run
 from trainyard.api.report import Stage
 from trainyard.api.run import SnapshotRunFile, StoreLocation
+from trainyard.datasets import parts
 from trainyard.datasets.errors import BadData
+from trainyard.datasets.parts import parts_key
 from trainyard.datasets.reading import download_samples, read_snapshot
 from trainyard.datasets.snapshot import MadeSnapshot, make_snapshot
 from trainyard.stores import Store, join
@@ -206,6 +212,39 @@ def test_other_labels_or_groups_of_the_same_files_start_anew(
         assert len(again.read) == 63
 
 
+@pytest.mark.parametrize("what", ["our own reading", "the API's types", "a library"])
+def test_another_version_of_what_reads_the_data_starts_anew(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "trainyard"
+    for folder in ("api", "datasets"):
+        shutil.copytree(Path(trainyard.__path__[0]) / folder, package / folder)
+    monkeypatch.setattr(parts, "_PACKAGE", package)
+
+    def key() -> str:
+        parts._code_digest.cache_clear()
+        parts._versions.cache_clear()
+        return parts_key(run_file("p", "o"), ["listing"])
+
+    before = key()
+    assert key() == before
+    if what == "a library":
+        monkeypatch.setattr(parts, "version", lambda name: name == "pillow" or version(name))
+    else:
+        changed = {"our own reading": "datasets/formats/yolo.py", "the API's types": "api/_base.py"}
+        with (package / changed[what]).open("a") as file:
+            file.write("# Another version.\n")
+    assert key() != before
+
+
+def test_every_library_that_reads_images_or_labels_is_part_of_the_key() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["datasets"]]
+    names = {re.split(r"[<>=]", line)[0] for line in needed}
+    # The stores' clients bring bytes and know nothing of their content.
+    assert set(parts.LIBRARIES) == names - {"boto3", "obstore"}
+
+
 def spoil_part(store: Store, uri: str) -> None:
     store.write_bytes(uri, store.read_bytes(uri)[:-20])
 
@@ -301,9 +340,9 @@ def test_three_thousand_images_and_three_sigkills_give_the_digest_of_an_undistur
     calm = one_snapshot.start(s3_server, tmp_path / "calm.json", document(f"{prefix}-calm"))
     expected = json.loads(calm.communicate()[0])
     killed = document(f"{prefix}-out")
-    for parts in (2, 5, 9):
+    for count in (2, 5, 9):
         one_snapshot.kill_at(
-            s3_server, tmp_path / "run.json", killed, BUCKET, f"{prefix}-out", parts
+            s3_server, tmp_path / "run.json", killed, BUCKET, f"{prefix}-out", count
         )
     last = one_snapshot.start(s3_server, tmp_path / "run.json", killed)
     found = json.loads(last.communicate()[0])

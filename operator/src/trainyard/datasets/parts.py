@@ -11,12 +11,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import platform
 import tempfile
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,14 @@ from trainyard.datasets.union import Place, SeenImage, labels_from_json, labels_
 from trainyard.stores import ObjectNotFound, Store, join
 
 PARTIAL_FOLDER = "partial"
+
+LIBRARIES = (
+    *("defusedxml", "google-re2", "ijson", "numpy", "opencv-python-headless", "pillow", "pyarrow"),
+    *("pydantic", "pyyaml"),
+)
+"""What reads images and labels beside our own code: another version may read them otherwise."""
+
+_PACKAGE = Path(__file__).parent.parent
 
 Fate = SeenImage | LeftOut
 """What became of an image of a source."""
@@ -67,7 +77,8 @@ def parts_key(run: SnapshotRunFile, listings: Sequence[str]) -> str:
         `Listing.digest` of each selection.
     """
     document = [
-        _code_digest(),
+        _code_digest(_PACKAGE),
+        _versions(),
         [selection.to_wire() for selection in run.selections],
         run.group_by,
         list(listings),
@@ -77,13 +88,18 @@ def parts_key(run: SnapshotRunFile, listings: Sequence[str]) -> str:
 
 
 @cache
-def _code_digest() -> str:
+def _code_digest(package: Path) -> str:
     """Digest of the code that reads sources: parts that another version wrote do not count."""
     digest = hashlib.sha256()
-    folder = Path(__file__).parent
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+    for folder in ("api", "datasets"):
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 class Parts:
