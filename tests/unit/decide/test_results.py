@@ -44,6 +44,7 @@ def test_metrics_stand_in_the_order_of_their_names() -> None:
 def test_progress_is_that_of_the_report_and_ends_at_its_time_plus_the_rest() -> None:
     received = replace(report(), received_at=NOW.replace(microsecond=250_000))
     assert results.progress(received) == ProgressStatus(
+        stage="train",
         percent=40,
         epoch=12,
         epochs=30,

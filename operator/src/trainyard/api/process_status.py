@@ -129,6 +129,8 @@ class QueueStatus(ApiModel):
 class ProgressStatus(ApiModel):
     """How far the training is."""
 
+    stage: Annotated[str, StringConstraints(max_length=32)] | None = None
+    """What the trainer is doing: prepare, train, evaluate, export or publish."""
     percent: Annotated[int, Field(ge=0, le=100)] = 0
     """0..100, of the whole run."""
     epoch: int | None = None

@@ -30,6 +30,7 @@ COMMANDS = {
     "datasets": _Entry("datasets", "datasets", "Check, upload, split and look at labelled images."),
     "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),
     "stop": _Entry("processes", "stop", "Stop a process with a checkpoint."),
+    "watch": _Entry("watch", "watch", "Watch a process until it is finished."),
     "nodes": _Entry("nodes", "nodes", "Show the target nodes: state, GPUs, holder, queue."),
 }
 """In the order of the help. Loaded when they are used: `--help` need not wait for libraries that

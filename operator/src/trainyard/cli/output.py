@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -57,6 +57,20 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         console.print(table)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+def print_metrics(columns: Mapping[str, Mapping[str, str]]) -> None:
+    """Print metrics, one a row; nothing if there are none.
+
+    Parameters
+    ----------
+    columns
+        By title, for example the split: values by the name of the metric.
+    """
+    names = dict.fromkeys(name for values in columns.values() for name in values)
+    if names:
+        rows = [(name, *(values.get(name, "") for values in columns.values())) for name in names]
+        print_table(("METRIC", *columns), rows)
 
 
 def print_objects(objects: Sequence[Json], format_: Format) -> None:

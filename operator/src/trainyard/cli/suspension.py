@@ -8,19 +8,16 @@ from dataclasses import dataclass
 
 from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import ProcessPhase
-from trainyard.api.reasons import ConditionType, Reason
 from trainyard.cli.errors import CommandError, of_refused_change
+from trainyard.cli.process_reading import AT_REST, line, read
 from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.errors import Invalid
 from trainyard.cluster.resources import PROCESS
-from trainyard.decide.conditions import find
 
 POLL_SECONDS = 1.0
 UNSEEN_SECONDS = 20.0
 """After this long without a word of the operator its absence is mentioned."""
-_AT_REST = (ProcessPhase.SUSPENDED, ProcessPhase.CREATED)
-_WAITS_FOR_THE_MACHINE = (Reason.AWAITING_EVIDENCE, Reason.QUARANTINED)
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def start(api: ApiServer, namespace: str, name: str) -> Told:
     return Told(
         process,
         f"TrainingProcess {process.key} is started: it {does} when its turn on node {node} comes "
-        f"(kubectl get tp {name} -n {namespace} --watch)",
+        f"(`trainyard watch {name} -n {namespace}` shows it)",
     )
 
 
@@ -127,41 +124,17 @@ def wait_stopped(
         if not now.spec.suspend:
             raise CommandError(f"TrainingProcess {key} was started again while it stopped")
         phase, seen = now.status.phase, (now.status.observed_generation or 0) >= generation
-        line = _line(now)
-        if line != spoken:
-            say(line)
-            spoken = line
+        if line(now) != spoken:
+            spoken = line(now)
+            say(spoken)
         if phase is ProcessPhase.FAILED:
             raise CommandError(f"TrainingProcess {key} failed before it was stopped")
-        if phase is ProcessPhase.SUCCEEDED or (seen and phase in _AT_REST):
+        if phase is ProcessPhase.SUCCEEDED or (seen and phase in AT_REST):
             return now
         if not seen and not warned and time.monotonic() - began > UNSEEN_SECONDS:
             say("the operator has not taken note yet: is it running?")
             warned = True
         time.sleep(POLL_SECONDS)
-
-
-def read(api: ApiServer, namespace: str, name: str) -> TrainingProcess:
-    """A process that is not being deleted.
-
-    Raises
-    ------
-    CommandError
-        If there is none, or it cannot be read.
-    """
-    raw = api.get(PROCESS, name, namespace)
-    if raw is None:
-        raise CommandError(
-            f"there is no TrainingProcess {name} in namespace {namespace}: "
-            f"kubectl get tp -A lists all"
-        )
-    try:
-        process = parse.typed(TrainingProcess, raw)
-    except parse.UnreadableObject as error:
-        raise CommandError(f"TrainingProcess {namespace}/{name} cannot be read: {error}") from None
-    if process.metadata.deletion_timestamp is not None:
-        raise CommandError(f"TrainingProcess {process.key} is being deleted")
-    return process
 
 
 def _write(api: ApiServer, process: TrainingProcess, *, suspend: bool) -> TrainingProcess:
@@ -182,19 +155,3 @@ def _where(process: TrainingProcess) -> str:
         return ""
     word = "for" if phase in (ProcessPhase.QUEUED, ProcessPhase.CREATED) else "on"
     return f": {phase} {word} node {process.spec.target_node}"
-
-
-def _line(process: TrainingProcess) -> str:
-    """Where it stands, and what it waits for."""
-    status = process.status
-    if status.phase is None:
-        return "not seen by the operator yet"
-    if status.phase not in (ProcessPhase.SUSPENDING, *_AT_REST):
-        return str(status.phase)
-    told_by = ConditionType.SUSPENDED
-    reserved = find(status.conditions, ConditionType.NODE_RESERVED)
-    if reserved is not None and reserved.reason in _WAITS_FOR_THE_MACHINE:
-        told_by = ConditionType.NODE_RESERVED
-    condition = find(status.conditions, told_by)
-    message = condition.message if condition is not None else ""
-    return f"{status.phase}: {message}" if message else str(status.phase)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.watch.watch import iter_resp_lines
 
 from trainyard.api.meta import Json
-from trainyard.cluster.errors import NotFound, Unavailable, translate
+from trainyard.cluster.errors import ApiError, NotFound, Unavailable, translate
 from trainyard.cluster.resources import ResourceType
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
+WATCH_SECONDS = 240
+"""After this long the API server ends a watch."""
+SILENCE_SECONDS = 90.0
+"""A watch without a word for this long is taken for lost: bookmarks come every minute."""
 PAGE = 500
 """Objects a page of a LIST."""
 
@@ -33,6 +40,22 @@ class Listing:
     items: tuple[Json, ...]
     version: int
     """resourceVersion that the LIST shows."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a watch saw happen.
+
+    Attributes
+    ----------
+    kind
+        `ADDED`, `MODIFIED` or `DELETED`.
+    object
+        As it is since then, or was last.
+    """
+
+    kind: str
+    object: Json
 
 
 class ApiServer:
@@ -80,6 +103,45 @@ class ApiServer:
             if not token:
                 version = str(page.get("metadata", {}).get("resourceVersion") or "0")
                 return Listing(tuple(items), int(version) if version.isdigit() else 0)
+
+    def watch(
+        self, type_: ResourceType, name: str, namespace: str | None, version: int
+    ) -> Iterator[Change]:
+        """What happens to one object after a LIST, until the API server ends the watch.
+
+        Parameters
+        ----------
+        version
+            That of the LIST.
+
+        Raises
+        ------
+        Unavailable
+            If the connection is lost or the version is too old by now: list again.
+        """
+        query: Query = [
+            ("watch", "1"),
+            ("fieldSelector", f"metadata.name={name}"),
+            ("resourceVersion", str(version)),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(WATCH_SECONDS)),
+        ]
+        path = type_.path(namespace)
+        response = self._open("GET", path, query=query, silence_seconds=SILENCE_SECONDS)
+        if response.status >= 400:
+            raise _refusal(response)
+        with closing(response.response) as stream:
+            try:
+                for line in iter_resp_lines(stream):
+                    event = _parse(line.encode())
+                    kind, item = event.get("type"), event.get("object") or {}
+                    if kind == "ERROR":
+                        message = str(item.get("message") or item)
+                        raise translate(int(item.get("code") or 0), "", message)
+                    if kind in ("ADDED", "MODIFIED", "DELETED"):
+                        yield Change(kind, item)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _no_answer("GET", path, error) from None
 
     def create(self, type_: ResourceType, body: Json, namespace: str | None = None) -> Json:
         """Create an object; raises AlreadyExists if one of that name is there."""
@@ -157,6 +219,26 @@ class ApiServer:
         body: Json | None = None,
         content_type: str = "application/json",
     ) -> Json:
+        response = self._open(method, path, query=query, body=body, content_type=content_type)
+        try:
+            response.read()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _no_answer(method, path, error) from None
+        if response.status >= 400:
+            raise _refusal(response)
+        return _parse(response.data)
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+        silence_seconds: float = READ_TIMEOUT_SECONDS,
+    ) -> client.rest.RESTResponse:
+        """Send a request; the answer's body is still to be read."""
         headers = {"Accept": "application/json", "Content-Type": content_type}
         try:
             prepared = self._client.param_serialize(
@@ -167,25 +249,29 @@ class ApiServer:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = self._client.call_api(
-                *prepared, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+            return self._client.call_api(
+                *prepared, _request_timeout=(CONNECT_TIMEOUT_SECONDS, silence_seconds)
             )
-            response.read()
         except ApiException as error:
             raise translate(error.status or 0, "", str(error.reason)) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from None
-        data = _parse(response.data)
-        if response.status >= 400:
-            message = str(data.get("message") or response.reason)
-            causes = (data.get("details") or {}).get("causes") or []
-            raise translate(
-                response.status,
-                str(data.get("reason", "")),
-                message,
-                {str(cause.get("reason")) for cause in causes},
-            )
-        return data
+            raise _no_answer(method, path, error) from None
+
+
+def _no_answer(method: str, path: str, error: Exception) -> Unavailable:
+    return Unavailable(f"{method} {path}: {type(error).__name__}: {error}")
+
+
+def _refusal(response: client.rest.RESTResponse) -> ApiError:
+    data = _parse(response.read())
+    message = str(data.get("message") or response.reason)
+    causes = (data.get("details") or {}).get("causes") or []
+    return translate(
+        response.status,
+        str(data.get("reason", "")),
+        message,
+        {str(cause.get("reason")) for cause in causes},
+    )
 
 
 def _parse(data: bytes | None) -> Json:

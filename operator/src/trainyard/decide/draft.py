@@ -102,8 +102,8 @@ def happenings(old: TrainingProcessStatus, new: TrainingProcessStatus) -> tuple[
         for warning in (new.data.warnings if new.data is not None else ())
         if old.data is None or warning not in old.data.warnings
     )
-    reason, message = _why(new)
-    if old.phase is new.phase and _why(old)[0] == reason:
+    reason, message = why(new)
+    if old.phase is new.phase and why(old)[0] == reason:
         return warnings
     return (
         *warnings,
@@ -127,7 +127,7 @@ _TOLD_BY = {
 }
 
 
-def _why(status: TrainingProcessStatus) -> tuple[str, str]:
+def why(status: TrainingProcessStatus) -> tuple[str, str]:
     """Reason and message of the condition that explains the phase."""
     types = _TOLD_BY.get(status.phase, ()) if status.phase is not None else ()
     found = [item for type_ in types for item in status.conditions if item.type == type_]

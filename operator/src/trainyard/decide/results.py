@@ -42,6 +42,7 @@ def progress(received: ReceivedReport) -> ProgressStatus:
     at = received.received_at.replace(microsecond=0)
     remaining = report.estimated_remaining_seconds
     return ProgressStatus(
+        stage=str(report.stage),
         percent=report.percent,
         epoch=report.epoch,
         epochs=report.epochs,

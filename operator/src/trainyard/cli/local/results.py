@@ -10,7 +10,7 @@ import click
 from trainyard.api.manifest import ArtefactRole
 from trainyard.api.run import RunFile
 from trainyard.cli.local.attempts import Done
-from trainyard.cli.output import print_table
+from trainyard.cli.output import print_metrics
 from trainyard.decide.display import size
 
 MODELS = "models"
@@ -22,21 +22,15 @@ def print_results(run: RunFile, done: Done, root: Path) -> None:
     folder = _shortcut(run.name, done.folder, root)
     manifest = done.manifest
     splits = {"dev": manifest.dev, "test": manifest.test}
-    shown = {name: result for name, result in splits.items() if result is not None}
-    names = dict.fromkeys(name for result in shown.values() for name in result.metrics)
     click.echo(f"{run.name}: {manifest.epochs_trained} epochs, {manifest.primary_metric} decides")
-    print_table(
-        ("METRIC", *(f"{name.upper()} ({result.samples})" for name, result in shown.items())),
-        [
-            (
-                name,
-                *(
-                    f"{result.metrics[name]:.4f}" if name in result.metrics else ""
-                    for result in shown.values()
-                ),
-            )
-            for name in names
-        ],
+    print_metrics(
+        {
+            f"{split.upper()} ({result.samples})": {
+                name: f"{value:.4f}" for name, value in result.metrics.items()
+            }
+            for split, result in splits.items()
+            if result is not None
+        }
     )
     sizes = {file.name: file.size_bytes for file in manifest.files}
     weights, config = (manifest.roles[x] for x in (ArtefactRole.WEIGHTS, ArtefactRole.CONFIG))
