@@ -33,7 +33,8 @@ def test_a_snapshot_is_counted_in_status_and_lies_in_the_store(world: World) -> 
     print(world.kubectl("get", "tds"))
     assert row.pop("AGE")
     assert row == {"NAME": "pets", "PHASE": "Ready", "SAMPLES": "3", "CLASSES": "2", "SIZE": "15 B"}
-    assert "condition met" in world.kubectl("wait", "--for=condition=Ready", "tds/pets")
+    for condition in ("Ready", "Finished"):
+        assert "condition met" in world.kubectl("wait", f"--for=condition={condition}", "tds/pets")
 
 
 def test_a_snapshot_stays_what_it_was_when_the_source_changes(world: World) -> None:
@@ -52,6 +53,7 @@ def test_data_that_cannot_be_used_fails_the_dataset_with_the_trainers_sentence(
     world.wait_phase(DATASET, "pets", "Failed")
     ready = world.condition("pets", "Ready", DATASET)
     assert (ready["status"], ready["reason"], ready["message"]) == ("False", "BadData", sentence)
+    assert "condition met" in world.kubectl("wait", "--for=condition=Finished", "tds/pets")
     world.capability()
     world.template()
     world.process("cats", datasets={"train": ["pets"], "dev": ["other"]})

@@ -36,7 +36,7 @@ def known(**changes: Any) -> DatasetFacts:
 
 
 def ready(decision: Decision[Any]) -> tuple[str, str, str]:
-    (found,) = decision.status.conditions
+    found = decision.status.conditions[0]
     assert found.type == "Ready"
     return str(found.status), found.reason, found.message
 
@@ -300,6 +300,19 @@ def test_ready_and_failed_never_change(facts: DatasetFacts, phase: DatasetPhase)
     status = facts.dataset.status.model_copy(update={"phase": phase})
     ended = facts.dataset.model_copy(update={"status": status})
     assert decide_dataset(replace(facts, dataset=ended), NOW) == Decision(status)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_it_is_finished_with_either_end_and_never_before(
+    case: tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool],
+) -> None:
+    facts, phase, (_, *why), _ = case
+    conditions = decide_dataset(facts, NOW).status.conditions
+    finished = [item for item in conditions if item.type == "Finished"]
+    if phase in (DatasetPhase.READY, DatasetPhase.FAILED):
+        assert [(str(x.status), x.reason, x.message) for x in finished] == [("True", *why)]
+    else:
+        assert finished == []
 
 
 def test_snapshot_job_is_told_what_to_read_and_where_to_write() -> None:

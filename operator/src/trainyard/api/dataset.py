@@ -310,7 +310,8 @@ class DatasetStatus(ApiModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=map_list("type"))
     ] = ()
-    """`Ready`: trainings can use the dataset."""
+    """`Ready`: trainings can use the dataset. `Finished`: it is Ready or Failed, which never
+    changes; what waits for this one ends in either case."""
     snapshot: SnapshotStatus | None = None
     """Set when Ready."""
     progress: DatasetProgress | None = None

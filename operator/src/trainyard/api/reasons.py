@@ -19,7 +19,7 @@ class ConditionType(StrEnum):
     PROGRESS_STALLED = "ProgressStalled"  # the trainer has reported nothing for too long
     COMPLETE = "Complete"  # ended with a verified model
     FAILED = "Failed"  # ended without
-    FINISHED = "Finished"  # ended, either way
+    FINISHED = "Finished"  # ended, either way; also of a Dataset
     EVALUATIONS_READ = "EvaluationsRead"  # TrainedModel: whether all of its evaluations are listed
 
 

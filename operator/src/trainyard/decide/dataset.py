@@ -20,10 +20,12 @@ from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import ProgressTarget, SnapshotRunFile
 from trainyard.decide import display, outcome
 from trainyard.decide.actions import Action, CreateSnapshotJob, Decision, Happening, SuspendJob
-from trainyard.decide.conditions import with_condition
+from trainyard.decide.conditions import find, with_condition
 from trainyard.decide.draft import POLL
 from trainyard.decide.facts import DatasetFacts, JobFacts, Mismatch, PodFacts, VerifiedSnapshot
 from trainyard.decide.validation import missing_secret
+
+_ENDS = (DatasetPhase.READY, DatasetPhase.FAILED)
 
 _SILENCE = timedelta(seconds=60)
 """How long a kubelet may take to say that a deleted pod is gone."""
@@ -37,10 +39,7 @@ def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus
     """The next step of a Dataset; Ready and Failed never change."""
     dataset = facts.dataset
     status = dataset.status
-    if dataset.metadata.deletion_timestamp is not None or status.phase in (
-        DatasetPhase.READY,
-        DatasetPhase.FAILED,
-    ):
+    if dataset.metadata.deletion_timestamp is not None or status.phase in _ENDS:
         return Decision(status)
     if dataset.spec.suspend:
         return _say(
@@ -277,6 +276,11 @@ def _say(
         now=now,
         generation=generation,
     )
+    if phase in _ENDS:
+        finished = ConditionType.FINISHED
+        conditions = with_condition(
+            conditions, finished, True, reason, message, now=now, generation=generation
+        )
     status = old.model_copy(
         update={
             "phase": phase,
@@ -286,8 +290,8 @@ def _say(
             **(changes or {}),
         }
     )
-    before = next((item.reason for item in old.conditions), None)
-    changed = old.phase is not phase or before != str(reason)
+    before = find(old.conditions, ConditionType.READY)
+    changed = old.phase is not phase or before is None or before.reason != str(reason)
     event = Happening(str(reason), message, warning=phase is DatasetPhase.FAILED)
     return Decision(
         status=status,
