@@ -14,12 +14,12 @@ from PIL import Image
 from ultralytics.nn.tasks import ClassificationModel
 
 from tests.unit.labelled import image_bytes, write_folder
-from trainyard.api.capability import CapabilityType, Output
+from tests.unit.trainer.untrained import described
+from trainyard.api.capability import CapabilityType
 from trainyard.api.template import Engine
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.labels import Label
 from trainyard_trainer import model
-from trainyard_trainer.config import CapabilityNote, Lineage, ModelConfig, Thresholds
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Box
 from trainyard_trainer.entities import read_entities
@@ -138,29 +138,7 @@ def box_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     network = ClassificationModel("yolo11n-cls.yaml", nc=2, verbose=False)
     engine = engine_for(Engine.YOLO_CLS, CapabilityType.BOX_CLASSIFIER)
-    config = ModelConfig(
-        engine=Engine.YOLO_CLS,
-        architecture="yolo11n",
-        model={key: value for key, value in network.yaml.items() if key != "yaml_file"},
-        classes=tuple(
-            Output(attribute="class", value=value, position=position)
-            for position, value in enumerate(("disc", "square"))
-        ),
-        input=engine.input_rule(32),
-        thresholds=Thresholds(confidence=0.25, iou=0.7),
-        capability=CapabilityNote(name="shape", type=CapabilityType.BOX_CLASSIFIER),
-        lineage=Lineage(
-            process="p",
-            namespace="n",
-            uid="u",
-            attempt=1,
-            template="t",
-            fingerprint="f",
-            train=(),
-            dev=(),
-            software={},
-        ),
-    )
+    config = described(network, engine, CapabilityType.BOX_CLASSIFIER, size=32, confidence=0.25)
     model.save(folder / "model.pth", network.state_dict(), config)
     model.write_config(folder / "config.yaml", config)
     return folder

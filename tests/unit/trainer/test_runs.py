@@ -30,6 +30,7 @@ from trainyard.api.report import ExitCode, ProgressReport, Stage
 from trainyard.api.run import RunFile
 from trainyard.stores import join, verify_manifest
 from trainyard_trainer import model
+from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines.base import SplitResult, Trained, TrainSettings
 from trainyard_trainer.engines.classify import Classifier
 from trainyard_trainer.predict import Wanted, predict
@@ -125,7 +126,9 @@ def test_the_weights_load_without_running_code_and_rebuild_from_config_alone(
     assert content["config"] == config.to_wire()
     json.dumps(content["config"])
     predictor = model.load(finished.files / "model.pth", finished.files / "config.yaml")
+    alone = model.restore(ModelConfig.model_validate(content["config"]), content["state_dict"])
     with Image.new("RGB", (90, 60), (50, 50, 50)) as image:
+        assert alone.predict(image) == predictor.predict(image)
         for answer in predictor.predict(image):
             assert answer.output in config.classes
             assert 0 <= answer.confidence <= 1

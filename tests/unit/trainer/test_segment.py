@@ -7,10 +7,13 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from ultralytics.nn.tasks import SegmentationModel
 from ultralytics.utils.ops import process_mask_native
 
+from tests.unit.trainer.untrained import described
+from trainyard.api.capability import CapabilityType
 from trainyard.datasets.formats.outlines import area, parts_of
-from trainyard_trainer.engines.segment import FINEST, outline
+from trainyard_trainer.engines.segment import FINEST, Segmenter, outline
 
 SIZE = 160
 FINE = 4
@@ -91,3 +94,23 @@ def test_an_outline_is_that_of_the_mask_which_the_library_draws() -> None:
         largest = max(parts_of(mask.numpy().astype(bool)), key=area) / 160
         ours, library = (filled(tuple(x), (160, 160)) for x in (points, largest.ravel().tolist()))
         assert overlap(ours, library) > 0.97
+
+
+@pytest.mark.parametrize("architecture", ["yolov8n", "yolo11n", "yolo26n"])
+def test_every_architecture_gives_outlines(architecture: str) -> None:
+    torch.manual_seed(0)
+    network = SegmentationModel(f"{architecture}-seg.yaml", nc=2, verbose=False)
+    engine = Segmenter()
+    config = described(network, engine, CapabilityType.DETECTOR, size=64, confidence=0)
+    built = engine.build(config.model, 2, network.state_dict())
+    answers = engine.predict(built, Image.new("RGB", (90, 60), (200, 30, 90)), config)
+    # A model that has learnt nothing finds something everywhere, with next to no confidence.
+    assert answers
+    for answer in answers:
+        assert answer.geometry == "polygon"
+        assert len(answer.points) >= 6
+        assert all(0 <= number <= 1 for number in answer.points)
+    with torch.inference_mode():
+        given = engine.asked(built)(engine.inputs(Image.new("RGB", (90, 60)), config))
+    assert [tuple(one.shape[:2]) for one in given] == [(1, 4 + 2 + 32), (1, 32)]
+    assert len(engine.outputs) == len(given)
