@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from trainyard.datasets import drawing
-from trainyard.datasets.drawing import INK, WHITE, Outline, font
+from trainyard.datasets.drawing import INK, WHITE, Colour, Outline, font
 from trainyard.datasets.labels import Label
-from trainyard_trainer.engines.base import Prediction
+from trainyard_trainer.engines.base import Prediction, bounds
 
 MAX_IMAGES = 12
 """Images that the picture shows."""
@@ -48,8 +48,9 @@ def draw(sections: Sequence[Section], target: Path) -> None:
     """Write the picture as PNG.
 
     Detectors: the image with its labels (blue) and, to the right of it, with the predictions
-    (orange, with confidence), boxes or outlines. Classifiers: the image (or crop) once, label and
-    prediction below it, green where they agree and red where not.
+    (orange, with confidence), boxes or outlines; what was asked about a labelled box is green where
+    it agrees with the label and red where not. Classifiers: the image (or crop) once, label and
+    prediction below it, green and red alike.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def _pair(image: Shown, named: bool) -> Image.Image:
             Outline(
                 said.points,
                 said.geometry == "polygon",
-                _FOUND,
+                _colour(said, image.labels),
                 f"{said.output.value if named else ''} {said.confidence:.2f}".strip(),
             )
             for said in image.predictions
@@ -136,3 +137,11 @@ def _pair(image: Shown, named: bool) -> Image.Image:
         tile.paste(side, (x + (_SIDE - side.width) // 2, (_SIDE - side.height) // 2))
         pen.text((x + 2, _SIDE + 2), caption, fill=colour, font=font(15))
     return tile
+
+
+def _colour(said: Prediction, labels: Sequence[Label]) -> Colour:
+    """That of what was found, or whether what was asked about a labelled box is right."""
+    right = {label.value for label in labels if label.points and bounds(label) == said.points}
+    if not right:
+        return _FOUND
+    return _RIGHT if said.output.value in right else _WRONG
