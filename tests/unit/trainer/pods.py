@@ -26,9 +26,10 @@ CAPABILITIES = {
     "yolo-cls-boxes": {"type": "BoxClassifierElement"},
     "yolo-det": {"type": "DetectorElement"},
     "yolo-seg": {"type": "DetectorElement", "geometry": "polygon"},
+    "embedder": {"type": "BoxEmbedderElement", "embedding": {"dimensions": 16}},
 }
 """What is trained: an engine, and what it is used for where it has two uses."""
-SOURCES = {"yolo-cls-boxes": "yolo-det"}
+SOURCES = {"yolo-cls-boxes": "yolo-det", "embedder": "yolo-det"}
 """Whose data is trained on, where it is not of the same name."""
 SPLITS = {"train": range(16), "dev": range(100, 108), "test": range(200, 206)}
 
@@ -166,7 +167,13 @@ class Ended:
 
 LEARNS = {"optimizer": "AdamW", "learningRate": 0.002, "warmupEpochs": 0, "batchSize": 2}
 """Hyperparameters with which few images teach something."""
-EPOCHS_TO_LEARN = {"yolo-det": 24, "yolo-cls": 8, "embedder": 3}
+EPOCHS_TO_LEARN = {
+    "yolo-det": 24,
+    "yolo-seg": 24,
+    "yolo-cls": 8,
+    "yolo-cls-boxes": 8,
+    "embedder": 3,
+}
 
 
 @dataclass
@@ -176,12 +183,18 @@ class Models:
     bench: Bench
     root: Path
 
-    def of(self, engine: str) -> Path:
+    def of(self, kind: str) -> Path:
         """The folder with the files of the finished run."""
-        folder = self.root / engine
+        folder = self.root / kind
         if not folder.exists():
-            self._train(engine, folder)
+            self._train(kind, folder)
         return folder
+
+    def as_base(self, kind: str) -> dict[str, str]:
+        """What a run.yaml says of the model's weights."""
+        path = self.of(kind) / "model.pth"
+        uri = f"s3://{BUCKET}/models/{kind}.pth"
+        return {"uri": uri, "sha256": self.bench.store.upload(path, uri).sha256}
 
     def held_out(self) -> list[Path]:
         """Images that the model has never seen."""
@@ -193,14 +206,14 @@ class Models:
             paths[-1].write_bytes(shape_bytes(("disc", "square")[seed % 2], seed)[0])
         return paths
 
-    def _train(self, engine: str, folder: Path) -> None:
-        template = self.bench.template(engine, epochs=EPOCHS_TO_LEARN[engine], **LEARNS)
+    def document(self, kind: str, **hyperparameters: Any) -> dict[str, Any]:
+        """A run.yaml with which it learns."""
+        template = self.bench.template(kind, **LEARNS | hyperparameters)
         template |= {"exports": ["onnx", "torchscript"], "augmentation": {"preset": "none"}}
-        document = self.bench.document("yolo-det" if engine == "embedder" else engine)
-        document["template"] = template
-        if engine == "embedder":
-            document["capability"]["type"] = "BoxEmbedderElement"
-            document["capability"]["embedding"] = {"dimensions": 16}
+        return self.bench.document(kind, template=template)
+
+    def _train(self, kind: str, folder: Path) -> None:
+        document = self.document(kind, epochs=EPOCHS_TO_LEARN[kind])
         ended = self.bench.run(document)
         assert ended.code == ExitCode.OK, ended.output
         assert ended.forbidden_calls == ""

@@ -22,7 +22,7 @@ from trainyard_trainer.engines.base import Prediction
 from trainyard_trainer.engines.classify import Classifier
 from trainyard_trainer.same import same_answers
 
-ENGINES = ("yolo-det", "yolo-cls", "embedder")
+ENGINES = ("yolo-det", "yolo-seg", "yolo-cls", "embedder")
 DISC, SQUARE = (
     Output(attribute="class", value=value, position=i) for i, value in enumerate(("disc", "square"))
 )

@@ -80,6 +80,9 @@ def quieten(folder: Path, threads: int) -> None:
         YOLO_OFFLINE="1",
         YOLO_AUTOINSTALL="false",
         YOLO_VERBOSE="false",
+        # Its checkpoints hold tensors and layers it knows, and architectures name such: nothing
+        # else is unpickled or evaluated.
+        ULTRALYTICS_SAFE_LOAD="true",
         YOLO_CONFIG_DIR=str(config),
         MPLCONFIGDIR=str(config),
         MPLBACKEND="Agg",

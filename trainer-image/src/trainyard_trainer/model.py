@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,19 +127,40 @@ def load(weights: Path, config: Path) -> Predictor:
     UnusableModel
         If one of the files cannot be used, or they do not belong together.
     """
+    described = read_config(config)
+    state, _ = read_weights(weights)
+    return restore(described, state)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], Any]:
+    """The tensors of a model.pth, and the document beside them, as yet unchecked.
+
+    Raises
+    ------
+    UnusableModel
+        If it is none. A file with anything else in it than tensors and plain values is not
+        opened: that could be code.
+    """
     import torch
 
-    described = read_config(config)
     try:
-        content = torch.load(weights, map_location="cpu", weights_only=True)
-        state = content["state_dict"]
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state, described = content["state_dict"], content.get("config")
+        tensors = all(isinstance(tensor, torch.Tensor) for tensor in state.values())
     except OSError as error:
-        raise UnusableModel(f"{weights}: {error.strerror}") from None
+        raise UnusableModel(f"{path}: {error.strerror}") from None
+    except pickle.UnpicklingError:
+        raise UnusableModel(
+            f"{path.name} holds more than tensors and plain values, which could be code: it was "
+            "not opened; give a model.pth of Trainyard, or convert the file first"
+        ) from None
     except Exception as error:  # noqa: BLE001 -- torch raises whatever its readers raise
         raise UnusableModel(
-            f"{weights.name} is no model.pth of Trainyard ({type(error).__name__})"
+            f"{path.name} is no model.pth of Trainyard, or not whole ({type(error).__name__})"
         ) from None
-    return restore(described, state)
+    if not tensors:
+        raise UnusableModel(f"{path.name} is no model.pth of Trainyard: it names what is no tensor")
+    return state, described
 
 
 def restore(config: ModelConfig, state: Mapping[str, Any]) -> Predictor:
@@ -150,5 +172,10 @@ def restore(config: ModelConfig, state: Mapping[str, Any]) -> Predictor:
         raise UnusableModel(
             f"the weights do not fit the architecture {config.architecture!r} of the "
             f"configuration: {str(error).splitlines()[0]}"
+        ) from None
+    except Exception as error:  # noqa: BLE001 -- the library raises whatever its readers raise
+        raise UnusableModel(
+            f"the layers that the configuration names for {config.architecture!r} are none that "
+            f"the engine {config.engine.value} builds ({type(error).__name__})"
         ) from None
     return Predictor(config, engine, model)

@@ -26,6 +26,7 @@ from trainyard_trainer.keeper import Keeper, interval_seconds
 from trainyard_trainer.prepare import Prepared, prepare
 from trainyard_trainer.progress import Reporter, Ticker
 from trainyard_trainer.settings import settings_of
+from trainyard_trainer.starting_point import starting_point
 from trainyard_trainer.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class Recipe:
     def __post_init__(self) -> None:
         template = self.run.template
         self._engine: TrainingEngine = engine_for(template.engine, self.run.capability.type)
-        self._settings = settings_of(self.run, self._engine, self.device)
+        base = starting_point(self.store, self.run, self.places.work)
+        self._settings = settings_of(self.run, self._engine, self.device, base)
         self._estimate = Estimate(time.monotonic(), template.hyperparameters.epochs)
         self._history: list[EpochReport] = []
         self._resume: Resume | None = None

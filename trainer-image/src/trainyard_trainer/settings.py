@@ -8,7 +8,7 @@ from trainyard.api.capability import CapabilitySpec, CapabilityType, Embedding
 from trainyard.api.engine_arguments import check_architecture, validated
 from trainyard.api.run import RunFile
 from trainyard_trainer.engines.augment import resolve
-from trainyard_trainer.engines.base import TrainSettings
+from trainyard_trainer.engines.base import Base, TrainSettings
 from trainyard_trainer.faults import InvalidRunFile
 from trainyard_trainer.machine import cpu_count, cpus_of
 
@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
 
 
-def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSettings:
+def settings_of(
+    run: RunFile, engine: TrainingEngine, device: str, base: Base | None = None
+) -> TrainSettings:
     """What the engine is told.
+
+    Parameters
+    ----------
+    run, engine, device
+        What is trained, by what, on what.
+    base
+        What `run.base` names, fetched.
 
     Raises
     ------
@@ -26,9 +35,11 @@ def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSetti
         have.
     """
     template = run.template
-    architecture = template.base_model.architecture
+    architecture = base.architecture if base else template.base_model.architecture
     if architecture is None:
-        raise InvalidRunFile("baseModel: only an architecture is supported yet")
+        raise InvalidRunFile(
+            "base: the run file names no weights, though the template starts from some"
+        )
     try:
         check_architecture(engine.kind, architecture)
         extra = validated(engine.kind, template.hyperparameters.extra)
@@ -55,6 +66,7 @@ def settings_of(run: RunFile, engine: TrainingEngine, device: str) -> TrainSetti
         iou=template.evaluation.iou_threshold,
         extra=extra,
         dimensions=_dimensions(run.capability),
+        base=base,
     )
 
 

@@ -44,6 +44,31 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Base:
+    """An earlier model that a training starts from.
+
+    Attributes
+    ----------
+    origin
+        Where it came from, for people.
+    architecture
+        Its name, for example yolo11n.
+    layers
+        The architecture itself, as the library reads it.
+    classes
+        Row i of its head is classes[i].
+    state
+        Tensors by name, which fit the architecture.
+    """
+
+    origin: str
+    architecture: str
+    layers: dict[str, Any]
+    classes: tuple[Output, ...]
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """One training, resolved.
 
@@ -67,6 +92,8 @@ class TrainSettings:
         Arguments of the engine's library, which win over all others.
     dimensions
         Length of an embedder's vectors; 0 for other engines.
+    base
+        What it starts from; None: from scratch.
     """
 
     architecture: str
@@ -81,6 +108,7 @@ class TrainSettings:
     iou: float
     extra: Mapping[str, Value] = field(default_factory=dict)
     dimensions: int = 0
+    base: Base | None = None
 
 
 @dataclass(frozen=True)

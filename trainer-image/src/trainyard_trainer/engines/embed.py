@@ -30,6 +30,7 @@ from trainyard_trainer.engines.class_folders import ClassFolders
 from trainyard_trainer.engines.classify import train_transforms
 from trainyard_trainer.engines.embedding import Compared, EmbeddingNetwork
 from trainyard_trainer.engines.engine import WEIGHTS, TrainingEngine
+from trainyard_trainer.engines.fine_tuning import class_rows, take_over
 from trainyard_trainer.engines.retrieval import Retrieval, retrieve
 from trainyard_trainer.engines.yolo import quieten_library
 from trainyard_trainer.faults import InvalidRunFile
@@ -78,6 +79,9 @@ class Embedder(ClassFolders, TrainingEngine):
             epochs = training.epoch_of(folder / training.LAST)
         else:
             transforms = train_transforms(size, settings.variation)
+            if settings.base is not None and resume is None:
+                rows = class_rows(lambda count: _network(settings, count))
+                take_over(network, settings.base, settings.classes, rows)
             run = training.Training(network, settings, data / "train", transforms, folder)
             if resume is not None:
                 run.go_on(resume)
@@ -190,8 +194,12 @@ class Embedder(ClassFolders, TrainingEngine):
 def _untrained(settings: TrainSettings) -> EmbeddingNetwork:
     """The same random weights for the same seed."""
     torch.manual_seed(settings.hyperparameters.seed)
+    return _network(settings, len(settings.classes))
+
+
+def _network(settings: TrainSettings, identities: int) -> EmbeddingNetwork:
     return EmbeddingNetwork(
-        f"{settings.architecture}{_SUFFIX}.yaml", settings.dimensions, len(settings.classes)
+        f"{settings.architecture}{_SUFFIX}.yaml", settings.dimensions, identities
     )
 
 

@@ -86,6 +86,9 @@ class Training:
         if self._device.type == "cuda":
             self._network.to(memory_format=torch.channels_last)
         loss = ArcFace(len(settings.classes), network.identities.shape[1])
+        # What goes on from an earlier model knows where some identities lie; the rest is zero.
+        known = network.identities.norm(dim=1) > 0
+        loss.weight.data[known] = network.identities[known]
         self._loss = loss.to(self._device)
         self._optimiser = _optimiser(hyper, [*network.parameters(), *loss.parameters()])
         self._loader = _loader(images, transforms, settings)

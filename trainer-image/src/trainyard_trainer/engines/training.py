@@ -8,10 +8,11 @@ images and the random numbers are others than those of an undisturbed run.
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from trainyard.api.report import EpochReport
 from trainyard.api.template import Optimizer
 from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
+from trainyard_trainer.engines.fine_tuning import take_over
 from trainyard_trainer.engines.scoring import finite
 from trainyard_trainer.faults import InvalidRunFile
 
@@ -35,6 +37,20 @@ class Varied:
 
     settings: TrainSettings
     fitness_key: str
+    class_rows: Callable[[dict[str, Any]], frozenset[str]]
+    """Names of the tensors that have a row for each class."""
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+        """A new model; one that starts from an earlier one begins with what that has learnt.
+
+        With `weights` it is that of a checkpoint, which has learnt more.
+        """
+        make, base = super().get_model, self.settings.base  # type: ignore[misc]
+        if base is None or weights is not None:
+            return make(cfg, weights, verbose)
+        model = make(copy.deepcopy(base.layers), None, verbose)
+        take_over(model, base, self.settings.classes, self.class_rows(base.layers))
+        return model
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Vary the pixels of a train batch, images float [B, 3, H, W] in 0..1."""

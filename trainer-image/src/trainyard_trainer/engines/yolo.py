@@ -24,6 +24,7 @@ from trainyard_trainer.engines.base import (
 )
 from trainyard_trainer.engines.class_folders import class_name
 from trainyard_trainer.engines.engine import TrainingEngine
+from trainyard_trainer.engines.fine_tuning import class_rows
 from trainyard_trainer.faults import Stopped
 
 
@@ -69,6 +70,7 @@ class YoloEngine(TrainingEngine):
         trainer = self._trainer()(overrides=arguments)
         trainer.settings = settings
         trainer.fitness_key = self.metrics[settings.primary_metric]
+        trainer.class_rows = self._class_rows
         if settings.device != "cpu":
             trainer.args.workers = settings.workers
         if resume is not None:
@@ -105,6 +107,9 @@ class YoloEngine(TrainingEngine):
             best_epoch=epoch,
             epochs=epoch,
         )
+
+    def _class_rows(self, architecture: dict[str, Any]) -> frozenset[str]:
+        return class_rows(lambda classes: self._build(copy.deepcopy(architecture), classes))
 
     def prove(self, folder: Path, epoch: int) -> None:
         """Load the `checkpoint_files` of an epoch; see `trainyard_trainer.engines.training.prove`.
