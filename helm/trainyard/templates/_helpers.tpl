@@ -80,6 +80,9 @@ trainer:
     hostPath: {{ .hostPath | quote }}
     size: {{ if kindIs "string" .size }}{{ .size | quote }}{{ else }}{{ int64 .size }}{{ end }}
   {{- end }}
+datasets:
+  maxSamples: {{ int64 .Values.datasets.maxSamples }}
+  maxSize: {{ if kindIs "string" .Values.datasets.maxSize }}{{ .Values.datasets.maxSize | quote }}{{ else }}{{ int64 .Values.datasets.maxSize }}{{ end }}
 progress:
   url: {{ include "trainyard.progressUrl" . | quote }}
   port: 8080

@@ -20,6 +20,7 @@ from tests.unit.builders import (
 )
 from tests.unit.builders import POD as TRAINING_POD
 from trainyard.api.dataset import DatasetPhase
+from trainyard.api.run import SnapshotLimits
 from trainyard.decide.actions import CreateSnapshotJob, Decision, Happening, SuspendJob
 from trainyard.decide.dataset import POLL, decide_dataset, snapshot_root
 from trainyard.decide.facts import DatasetFacts, Mismatch, Unavailable
@@ -328,6 +329,14 @@ def test_snapshot_job_is_told_what_belongs_together() -> None:
     (action,) = decide_dataset(known(dataset=grouped), NOW).actions
     assert isinstance(action, CreateSnapshotJob)
     assert action.run.group_by == r"^(cam\d+)_"
+
+
+def test_snapshot_job_is_told_how_large_it_may_become() -> None:
+    limits = SnapshotLimits(max_samples=7, max_bytes=9)
+    settings = replace(known().settings, dataset_limits=limits)
+    (action,) = decide_dataset(known(settings=settings), NOW).actions
+    assert isinstance(action, CreateSnapshotJob)
+    assert action.run.limits == limits
 
 
 def test_a_draft_may_have_a_group_by_that_its_selections_do_not_fit_yet() -> None:

@@ -11,6 +11,7 @@ from rendering import CHART, NAMESPACE, REPOSITORY, RenderingRefused, kinds, one
 
 from trainyard.operator.settings import (
     CacheSettings,
+    DatasetSettings,
     LeaderElectionSettings,
     ProgressSettings,
     Settings,
@@ -56,6 +57,7 @@ def test_every_setting_can_be_set() -> None:
             allowed_weights=("5" * 64,),
             allowed_images=(f"registry.example/trainer@sha256:{'7' * 64}",),
         ),
+        datasets=DatasetSettings(max_samples=50_000_000, max_size="1.5Ti"),
         progress=ProgressSettings(url="http://10.96.0.9:8080", max_body_bytes=2048),
         namespaces=("a", "b"),
         resync_seconds=60,
@@ -88,6 +90,12 @@ def test_size_of_the_cache_may_be_bytes(size: Any) -> None:
     made = settings({"trainer": {"cache": {"hostPath": "/srv/trainyard", "size": size}}})
     assert made.trainer.cache is not None
     assert made.trainer.cache.size_bytes == 200_000_000_000
+
+
+@pytest.mark.parametrize(("size", "expected"), [(3_000_000_000_000, 3 * 10**12), (0, 0), ("0", 0)])
+def test_limits_of_datasets_may_be_large_numbers_or_none(size: Any, expected: int) -> None:
+    made = settings({"datasets": {"maxSamples": 0, "maxSize": size}}).datasets
+    assert (made.max_samples, made.max_bytes) == (0, expected)
 
 
 def test_trainers_are_given_the_address_of_the_service_when_it_is_fixed() -> None:

@@ -66,6 +66,23 @@ def test_what_templates_may_name_is_allowed_by_digest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("datasets", "expected"),
+    [
+        ({}, (10_000_000, 2 << 40)),
+        ({"maxSamples": 5, "maxSize": "1.5Gi"}, (5, 3 << 29)),
+        ({"maxSamples": 0}, (None, 2 << 40)),
+        ({"maxSize": 0}, (10_000_000, None)),
+        ({"maxSamples": 0, "maxSize": "0Gi"}, (None, None)),
+    ],
+)
+def test_datasets_have_limits_of_which_0_is_none(
+    datasets: dict[str, Any], expected: tuple[int | None, int | None]
+) -> None:
+    limits = decision_settings(parse_settings(text(datasets=datasets))).dataset_limits
+    assert (limits.max_samples, limits.max_bytes) == expected
+
+
+@pytest.mark.parametrize(
     ("trainer", "field"),
     [
         ({"allowedWeights": ["5" * 63]}, "trainer.allowedWeights.0"),
@@ -185,6 +202,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a cache of yes": (
         with_cache(size=True),
         "settings.yaml: trainer.cache.size: Input should be a valid string",
+    ),
+    "a dataset of less than nothing": (
+        {"datasets": {"maxSamples": -1}},
+        "settings.yaml: datasets.maxSamples: Input should be greater than or equal to 0",
+    ),
+    "a dataset of a fraction of a byte": (
+        {"datasets": {"maxSize": "900m"}},
+        "settings.yaml: datasets.maxSize: '900m' is no size: write bytes, for example 2Ti, or 0",
+    ),
+    "a dataset of a size that is none": (
+        {"datasets": {"maxSize": "plenty"}},
+        "settings.yaml: datasets.maxSize: String should match pattern",
     ),
     "an unknown pull policy": (
         {"trainer": {"image": "x", "imagePullPolicy": "Sometimes"}},

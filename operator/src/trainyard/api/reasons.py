@@ -118,6 +118,7 @@ class Reason(StrEnum):
     SNAPSHOTTED = "Snapshotted"  # the snapshot is complete and verified
     SNAPSHOTTING = "Snapshotting"  # the snapshot Job runs
     INVALID_GROUP_BY = "InvalidGroupBy"  # spec.groupBy is no pattern with one group, or no column
+    DATASET_TOO_LARGE = "DatasetTooLarge"  # over datasets.maxSamples or datasets.maxSize
     SNAPSHOT_FAILED = "SnapshotFailed"  # the snapshot Job ended with an error
 
     # Ready of the others.

@@ -163,6 +163,15 @@ class RunFile(Sealed):
     """The checkpoint to go on from; None: from the start."""
 
 
+class SnapshotLimits(StrictModel):
+    """How large a snapshot may become; None: as large as it likes."""
+
+    max_samples: Annotated[int, Field(ge=1)] | None = None
+    """Image files that the selections take, copies of an image included."""
+    max_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Their size in bytes."""
+
+
 class SnapshotRunFile(Sealed):
     """Everything that a snapshot Job needs to know."""
 
@@ -178,6 +187,8 @@ class SnapshotRunFile(Sealed):
     """What to read."""
     group_by: str | None = None
     """What must never be spread over splits, see `DatasetSpec.group_by`."""
+    limits: SnapshotLimits = SnapshotLimits()
+    """How large it may become."""
     output: str
     """Folder under which snapshots and shards are written."""
     store: StoreLocation = StoreLocation()

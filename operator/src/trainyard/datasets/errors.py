@@ -9,5 +9,11 @@ class BadData(Exception):
     reason = "BadData"
 
 
+class DatasetTooLarge(BadData):
+    """More images than a dataset may have."""
+
+    reason = "DatasetTooLarge"
+
+
 class DiskFull(Exception):
     """No room on this machine's disk for what is being made. The text is one sentence."""

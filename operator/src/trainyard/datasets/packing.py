@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from trainyard.api.dataset import Selection
 from trainyard.api.report import Stage
+from trainyard.datasets.bounds import Bounds
 from trainyard.datasets.found import LeftOut, LoadedImage
 from trainyard.datasets.labels import Label
 from trainyard.datasets.parts import Fate, Parts
@@ -32,6 +33,8 @@ class Packer:
         What they are.
     parts, shards, union, refused
         Where everything goes.
+    bounds
+        Of all of it.
     say
         Told about the progress.
     """
@@ -45,11 +48,12 @@ class Packer:
         shards: ShardWriter,
         union: Union,
         refused: Refusals,
+        bounds: Bounds,
         say: Say,
     ) -> None:
         self._sources, self._selections = sources, selections
         self._parts, self._shards = parts, shards
-        self._union, self._refused = union, refused
+        self._union, self._refused, self._bounds = union, refused, bounds
         self._say = say
         self._total = sum(len(source) for source in sources)
         self._done = 0
@@ -64,7 +68,7 @@ class Packer:
                     source.went_before(reason=fate.reason)
                 else:
                     source.went_before(digest=fate.digest)
-                self._take(fate)
+                self._take(source, fate)
             if shard is not None:
                 self._shards.finished.append(shard)
             self._tell(f"took over {self._done} of {self._total} images of an earlier attempt")
@@ -77,7 +81,7 @@ class Packer:
         Raises
         ------
         BadData
-            If a label cannot be used or a file changed since it was listed.
+            If a label cannot be used, a file changed since it was listed, or it becomes too large.
         """
         noted = False
         for index, source in enumerate(self._sources):
@@ -85,7 +89,7 @@ class Packer:
             for image in source.images():
                 fate = image if isinstance(image, LeftOut) else self._pack(index, image)
                 self._parts.note(index, fate)
-                self._take(fate)
+                self._take(source, fate)
                 noted = True
                 self._tell(f"read {self._done} of {self._total} images{before}; now {source.uri}")
             source.close()
@@ -102,12 +106,13 @@ class Packer:
             place = Place(shard, offset, len(image.data))
         return seen_image(image, self._selections[index].attribute, place)
 
-    def _take(self, fate: Fate) -> None:
+    def _take(self, source: Source, fate: Fate) -> None:
         self._done += 1
         if isinstance(fate, LeftOut):
             self._refused.add(fate.reason, fate.name)
         else:
             self._union.add(fate)
+            self._bounds.take(source, self._union.size_of(fate.digest))
 
     def _seal(self) -> None:
         self._parts.seal(self._shards.finish())

@@ -15,6 +15,7 @@ from trainyard.api.dataset import ClassCount
 from trainyard.api.manifest import SAMPLES_NAME, SNAPSHOT_NAME, SnapshotManifest, StoredFile
 from trainyard.api.report import Stage
 from trainyard.api.run import SnapshotRunFile, source_mount
+from trainyard.datasets.bounds import Bounds
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.packing import READ_PERCENT, Packer, Say
 from trainyard.datasets.parts import Parts, parts_key
@@ -87,7 +88,8 @@ def make_snapshot(
     Raises
     ------
     BadData
-        If labels or too many images cannot be used, or the source changes while it is read.
+        If labels or too many images cannot be used, the source changes while it is read, or the
+        selections take more than `run.limits` allow.
     StoreError
         If the store does not answer or refuses.
     DiskFull
@@ -100,6 +102,8 @@ def make_snapshot(
             uri = local_uri(index, selection, mounts, buckets)
             source = Source(store, selection, uri=uri, group_by=run.group_by)
             sources.append(stack.enter_context(closing(source)))
+        bounds = Bounds(run.limits)
+        bounds.take_listed(sources)
         key = parts_key(run, [source.listing_digest for source in sources])
         parts = stack.enter_context(closing(Parts(store, run.output, key)))
         shards = stack.enter_context(closing(ShardWriter(store, run.output, shard_limit)))
@@ -115,6 +119,7 @@ def make_snapshot(
             shards=shards,
             union=union,
             refused=refused,
+            bounds=bounds,
             say=say,
         )
         try:

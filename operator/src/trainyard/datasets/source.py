@@ -98,6 +98,15 @@ class Source:
         return len(self._format)
 
     @property
+    def takes_all(self) -> bool:
+        """Whether it takes every image that it has, so that nothing need be read to count them."""
+        return self._rule.model_copy(update={"seed": 0}) == SelectionFilter()
+
+    def listed_bytes(self) -> int:
+        """Size of all images together, before any filter."""
+        return sum(map(_size, self._format.images()))
+
+    @property
     def refused(self) -> Refusals:
         """Files that are no samples."""
         return self._format.refused

@@ -117,6 +117,11 @@ class Union:
             ),
         )
 
+    def size_of(self, digest: bytes) -> int:
+        """Bytes of an image that was added."""
+        found = self._database.execute("SELECT size FROM images WHERE digest = ?", (digest,))
+        return int(found.fetchone()[0])
+
     def samples(self, refused: Refusals) -> Iterator[Sample]:
         """The samples sorted by digest; the images whose copies disagree are counted instead."""
         self.taken = self._added

@@ -126,6 +126,7 @@ def _run_file(facts: DatasetFacts) -> SnapshotRunFile:
         uid=meta.uid,
         selections=facts.dataset.spec.selections,
         group_by=facts.dataset.spec.group_by,
+        limits=settings.dataset_limits,
         output=snapshot_root(settings.store_root, meta.namespace),
         store=settings.store,
         progress=ProgressTarget(url=settings.progress_url) if settings.progress_url else None,

@@ -15,7 +15,7 @@ from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import Reason
 from trainyard.api.report import LastWords, ProgressReport
-from trainyard.api.run import RunFile, StoreLocation
+from trainyard.api.run import RunFile, SnapshotLimits, StoreLocation
 from trainyard.api.template import TrainingTemplate
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
@@ -356,3 +356,5 @@ class DecisionSettings:
     """SHA-256 of the weights that training may start from."""
     allowed_images: frozenset[str] = frozenset()
     """Trainer images that templates may name, besides `image`."""
+    dataset_limits: SnapshotLimits = field(default_factory=SnapshotLimits)
+    """How large the snapshot of a Dataset may become."""

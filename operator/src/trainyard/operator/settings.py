@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 from trainyard.api._base import Sha256, StrictModel
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.run import StoreLocation
-from trainyard.api.template import QUANTITY, ImageByDigest
+from trainyard.api.template import QUANTITY, ImageByDigest, Quantity
 
 SETTINGS_ENV = "TRAINYARD_SETTINGS"
 DEFAULT_PATH = Path("/etc/trainyard/settings.yaml")
@@ -150,6 +150,27 @@ class TrainerSettings(StrictModel):
     """Images by digest that `image` of a template may name, besides `image` above."""
 
 
+class DatasetSettings(StrictModel):
+    """How large a Dataset may become, before its snapshot ends it as `DatasetTooLarge`."""
+
+    max_samples: Annotated[int, Field(ge=0)] = 10_000_000
+    """Image files that its selections may take, copies of an image included; 0: any number."""
+    max_size: Quantity = "2Ti"
+    """What they may have together; 0: any size."""
+
+    @field_validator("max_size")
+    @classmethod
+    def _is_a_size(cls, value: str) -> str:
+        if value.endswith("m"):
+            raise ValueError(f"{value!r} is no size: write bytes, for example 2Ti, or 0 for any")
+        return value
+
+    @property
+    def max_bytes(self) -> int:
+        """`max_size` in bytes."""
+        return _bytes(self.max_size)
+
+
 class ProgressSettings(StrictModel):
     """The service that trainer pods report to."""
 
@@ -224,6 +245,7 @@ class Settings(StrictModel):
 
     store: StoreSettings
     trainer: TrainerSettings
+    datasets: DatasetSettings = DatasetSettings()
     progress: ProgressSettings = ProgressSettings()
     health_port: Annotated[int, Field(ge=1, le=65535)] = 8081
     """Port of /healthz, /readyz and /metrics."""

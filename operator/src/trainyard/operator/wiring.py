@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainyard.api.run import SnapshotLimits
 from trainyard.cluster.pods import NodeFolder, PodSettings
 from trainyard.decide.facts import DecisionSettings
 from trainyard.operator.settings import Settings
@@ -41,4 +42,8 @@ def decision_settings(settings: Settings) -> DecisionSettings:
         progress_url=settings.progress.url,
         allowed_weights=frozenset(settings.trainer.allowed_weights),
         allowed_images=frozenset(settings.trainer.allowed_images),
+        dataset_limits=SnapshotLimits(
+            max_samples=settings.datasets.max_samples or None,
+            max_bytes=settings.datasets.max_bytes or None,
+        ),
     )
