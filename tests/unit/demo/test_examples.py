@@ -86,6 +86,7 @@ def test_dataset_reads_what_the_demo_uploads(name: str) -> None:
     [
         ("digit", scenes.NAMES),
         ("digit-in-box", scenes.NAMES),
+        ("digit-embedder", scenes.NAMES),
         ("nucleus-detector", (nuclei.NAME,)),
         ("nucleus-outliner", (nuclei.NAME,)),
         ("tree-crown-detector", (trees.NAME,)),
