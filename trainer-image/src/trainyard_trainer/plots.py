@@ -33,7 +33,7 @@ _COUNTED_CLASSES = 25
 """Up to so many rows each cell says its number."""
 _NAMED_CLASSES = 60
 """Up to so many rows each has its name."""
-_LONGEST_NAME = 150
+_LONGEST_NAME = 120
 """Of a class, in pixels of a small font."""
 
 _JUDGED = {
@@ -98,7 +98,8 @@ def curves(
         bottom.set_ylabel("learning rate")
         bottom.set_ylim(bottom=0)
         bottom.set_xlabel("epoch")
-        bottom.xaxis.get_major_locator().set_params(integer=True)
+        bottom.set_xlim(first - 0.5, last + 0.5)
+        bottom.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for axes in (top, middle, bottom):
             axes.grid(alpha=0.3)
         figure.align_ylabels()
@@ -129,21 +130,22 @@ def confusion(name: str, result: SplitResult, split: str, path: Path) -> None:
     shares = found.matrix / np.maximum(found.matrix.sum(axis=1, keepdims=True), 1)
     if found.background:
         shares[-1] = found.matrix[-1] / np.maximum(found.matrix.sum(axis=0), 1)
-    side = min(14.0, 3.5 + 0.45 * len(rows))
+    side = min(14.0, 4.2 + 0.4 * len(rows))
     words = f"{name}: what is taken for what, on {split}"
-    with _figure(path, side + 1.2, side, words) as figure:
+    with _figure(path, side + 2, side, words) as figure:
         axes = figure.subplots()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
         shaded = "share of the row" + ("; background: of the column" if found.background else "")
-        figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04, label=shaded)
+        figure.colorbar(image, ax=axes, fraction=0.04, pad=0.03).set_label(shaded, fontsize=9)
         if len(rows) <= _NAMED_CLASSES:
             small = 9 if len(rows) <= _COUNTED_CLASSES else 6
             axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=small)
             axes.set_yticks(range(len(rows)), rows, fontsize=small)
         if len(rows) <= _COUNTED_CLASSES:
             _write_counts(axes, found, shares)
-        axes.set_xlabel("answer of the model")
-        axes.set_ylabel("label")
+        numbered = "" if len(rows) <= _NAMED_CLASSES else " (number of the class in config.yaml)"
+        axes.set_xlabel(f"answer of the model{numbered}")
+        axes.set_ylabel(f"label{numbered}")
         axes.set_title(f"{words}\n{_said_of(found)}", fontsize=11)
 
 
@@ -215,7 +217,8 @@ def _line(
     """A line with gaps where there is no value."""
     points = [math.nan if value is None else value for value in values]
     marker = "o" if len(epochs) <= _MANY_EPOCHS else ""
-    axes.plot(epochs, points, color=colour, marker=marker, markersize=3, label=label)
+    # Not cut off: a value of 0 lies on the frame.
+    axes.plot(epochs, points, color=colour, marker=marker, markersize=3, label=label, clip_on=False)
 
 
 def _listed(value: str) -> str:
