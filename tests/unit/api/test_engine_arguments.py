@@ -94,7 +94,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "num_train_timesteps",
         "1",
         "not an argument that the engine yolo-seg takes; it takes bgr, box, close_mosaic, cls, "
-        "cls_pw, copy_paste, copy_paste_mode, cos_lr, cutmix, deterministic, dfl, flipud, freeze, "
+        "cls_pw, copy_paste, copy_paste_mode, cos_lr, cutmix, deterministic, dfl, freeze, "
         "hsv_h, hsv_s, hsv_v, mask_ratio, mixup, multi_scale, nbs, overlap_mask, perspective, "
         "rect, shear, translate, warmup_bias_lr, warmup_momentum",
     ),

@@ -91,6 +91,7 @@ def test_a_run_ends_with_a_verified_manifest_and_says_where(
         "confusion.png",
         "pr-curves.png",
         "predictions.png",
+        "batch.png",
         "run.yaml",
         "train.log",
     }
@@ -221,6 +222,12 @@ def test_the_pictures_show_held_out_images_and_say_which(finished: Finished) -> 
             assert min(picture.size) > 400
             if said is not None:
                 assert picture.text["Description"].startswith(said)  # type: ignore[attr-defined]
+
+
+def test_the_contact_sheet_shows_train_images_as_they_were_varied(finished: Finished) -> None:
+    with Image.open(finished.files / "batch.png") as picture:
+        # All 16 train images, four in a row.
+        assert min(picture.size) > 4 * 240
 
 
 def test_the_log_tells_the_five_steps_and_no_secret(finished: Finished, bench: Bench) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard.api.report import EpochReport
-from trainyard_trainer import picture, plots, publish
-from trainyard_trainer.engines.base import ImageScore, SplitResult
+from trainyard_trainer import picture, plots, publish, sheet
+from trainyard_trainer.engines.base import ImageScore, Seen, SplitResult
 from trainyard_trainer.metrics import ranking
 from trainyard_trainer.picture import Section, Shown
 from trainyard_trainer.prepare import HeldOut, Prepared
@@ -39,6 +39,8 @@ class Story:
         By split.
     prepared
         The data, with the held-out images.
+    seen
+        Train images as they were varied; none if nothing was left to train.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Story:
     best_epoch: int
     results: Mapping[str, SplitResult]
     prepared: Prepared
+    seen: tuple[Seen, ...]
 
 
 def illustrate(story: Story, predictor: Predictor, folder: Path) -> list[Path]:
@@ -66,6 +69,9 @@ def illustrate(story: Story, predictor: Predictor, folder: Path) -> list[Path]:
         pictures[publish.PRECISION_RECALL] = lambda path: plots.precision_recall(
             story.name, result, split, path
         )
+    if story.seen:
+        title = f"{story.name}: train images as varied"
+        pictures[publish.AUGMENTED] = lambda path: sheet.draw(story.seen, title, path)
     drawn = []
     for name, draw in pictures.items():
         try:

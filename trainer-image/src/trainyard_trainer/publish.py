@@ -39,6 +39,7 @@ CURVES = "curves.png"
 CONFUSION = "confusion.png"
 PRECISION_RECALL = "pr-curves.png"
 PREDICTIONS = "predictions.png"
+AUGMENTED = "batch.png"
 LOG = "train.log"
 
 ROLES = {
@@ -52,6 +53,7 @@ ROLES = {
     ArtefactRole.CONFUSION: CONFUSION,
     ArtefactRole.PRECISION_RECALL: PRECISION_RECALL,
     ArtefactRole.PREDICTIONS: PREDICTIONS,
+    ArtefactRole.AUGMENTED: AUGMENTED,
     ArtefactRole.RUN: RUN_FILE,
     ArtefactRole.LOG: LOG,
 }

@@ -313,6 +313,7 @@ class Recipe:
                 trained.best_epoch,
                 results,
                 prepared,
+                trained.seen,
             ),
             model.load(weights, described),
             self._out,

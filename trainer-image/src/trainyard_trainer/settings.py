@@ -57,7 +57,7 @@ def settings_of(
         architecture=architecture,
         classes=run.capability.outputs,
         hyperparameters=template.hyperparameters,
-        variation=resolve(template.augmentation),
+        variation=resolve(template.augmentation, engine.kind),
         device=device,
         threads=threads,
         workers=threads if workers is None else workers,

@@ -116,7 +116,6 @@ _BOXES: dict[str, Argument] = {
     "cls_pw": _FRACTION,
     "cutmix": _FRACTION,
     "dfl": _GAIN,
-    "flipud": _FRACTION,
     # The last layer, the head, must learn: the smallest architecture has 22.
     "freeze": Integer(0, 21),
     "hsv_h": _FRACTION,
@@ -159,6 +158,7 @@ FIELDS = {
     "device": "resources.gpus",
     "epochs": "hyperparameters.epochs",
     "fliplr": "augmentation.flip",
+    "flipud": "augmentation.verticalFlip",
     "imgsz": "hyperparameters.imageSize",
     "iou": "evaluation.iouThreshold",
     "lr0": "hyperparameters.learningRate",

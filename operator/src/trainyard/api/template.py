@@ -173,6 +173,8 @@ class AugmentationPreset(StrEnum):
     """Named sets of augmentations."""
 
     ROTATIONS_EXPOSURE_NOISE = "rotations-exposure-noise"
+    STRONG = "strong"
+    ANY_ORIENTATION = "any-orientation"
     NONE = "none"
 
 
@@ -180,7 +182,16 @@ class Augmentation(ApiModel):
     """How train images are varied. A field given here wins over the preset's value."""
 
     preset: AugmentationPreset = AugmentationPreset.ROTATIONS_EXPOSURE_NOISE
-    """`rotations-exposure-noise` (rotation 15 degrees, exposure 0.4, noise 0.02), or `none`."""
+    """`rotations-exposure-noise`: rotation 15 degrees, exposure 0.4, noise 0.02.
+
+    `strong`: rotation 20, exposure 0.5, noise 0.04, flip 0.5, scale 0.3, and mosaic 1 for
+    detectors: for few images and many epochs.
+
+    `any-orientation`: flip 0.5, verticalFlip 0.5, rotation 180, exposure 0.4, noise 0.02: for
+    images from above or through a microscope, which have no up and down. For yolo-det the rotation
+    is 20: a turned box becomes the upright one around it, which is too large at other angles.
+
+    `none`: images are learnt as they are."""
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] | None = None
     """Images are rotated at random by up to this angle, in degrees, either way."""
     exposure: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -188,11 +199,14 @@ class Augmentation(ApiModel):
     noise: Annotated[float, Field(ge=0, le=1)] | None = None
     """Largest standard deviation of Gaussian noise, where 1 is the full range of a pixel."""
     flip: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Probability of a horizontal flip."""
+    """Probability of a flip that swaps left and right."""
+    vertical_flip: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Probability of a flip that swaps top and bottom."""
     scale: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """Images are scaled at random by a factor in 1 - scale .. 1 + scale."""
     mosaic: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Probability of joining four images into one (detectors)."""
+    """Probability of joining four images into one. For detectors (yolo-det, yolo-seg); without
+    effect on other engines. The last tenth of the epochs, at most 10, has whole images only."""
 
 
 class Evaluation(ApiModel):

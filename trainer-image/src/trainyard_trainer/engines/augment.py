@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from trainyard.api.template import Augmentation, AugmentationPreset
+from trainyard.api.template import Augmentation, AugmentationPreset, Engine
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Variation:
         Brightness is scaled by a factor in 1 - exposure .. 1 + exposure.
     noise
         Largest standard deviation of the noise, where 1 is the full range of a pixel.
-    flip
-        Probability of a horizontal flip.
+    flip, vertical_flip
+        Probability of swapping left and right, and top and bottom.
     scale
         Size is scaled by a factor in 1 - scale .. 1 + scale.
     mosaic
@@ -33,6 +33,7 @@ class Variation:
     exposure: float = 0.0
     noise: float = 0.0
     flip: float = 0.0
+    vertical_flip: float = 0.0
     scale: float = 0.0
     mosaic: float = 0.0
 
@@ -42,24 +43,26 @@ PRESETS = {
     AugmentationPreset.ROTATIONS_EXPOSURE_NOISE: Variation(
         rotation_degrees=15.0, exposure=0.4, noise=0.02
     ),
+    AugmentationPreset.STRONG: Variation(
+        rotation_degrees=20.0, exposure=0.5, noise=0.04, flip=0.5, scale=0.3, mosaic=1.0
+    ),
+    AugmentationPreset.ANY_ORIENTATION: Variation(
+        rotation_degrees=180.0, exposure=0.4, noise=0.02, flip=0.5, vertical_flip=0.5
+    ),
 }
+_BOX_DEGREES = 20.0
+"""How far a preset turns boxes at most. What an upright box surrounds is not known, so that a
+turned one becomes the upright box around its corners: 1.3 times as long at 20 degrees, 1.4 at
+45."""
 
 
-def resolve(augmentation: Augmentation) -> Variation:
-    """The preset's values, except where the template gives its own."""
+def resolve(augmentation: Augmentation, engine: Engine) -> Variation:
+    """The preset's values for an engine, except where the template gives its own."""
     preset = PRESETS[augmentation.preset]
-
-    def pick(own: float | None, otherwise: float) -> float:
-        return otherwise if own is None else own
-
-    return Variation(
-        rotation_degrees=pick(augmentation.rotation_degrees, preset.rotation_degrees),
-        exposure=pick(augmentation.exposure, preset.exposure),
-        noise=pick(augmentation.noise, preset.noise),
-        flip=pick(augmentation.flip, preset.flip),
-        scale=pick(augmentation.scale, preset.scale),
-        mosaic=pick(augmentation.mosaic, preset.mosaic),
-    )
+    if engine is Engine.YOLO_DET:
+        preset = replace(preset, rotation_degrees=min(preset.rotation_degrees, _BOX_DEGREES))
+    own = augmentation.model_dump(exclude={"preset"}, exclude_none=True)
+    return replace(preset, **own)
 
 
 def vary_pixels(images: torch.Tensor, exposure: float, noise: float) -> torch.Tensor:

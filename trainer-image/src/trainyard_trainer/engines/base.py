@@ -166,6 +166,22 @@ class Watcher:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A train image as the model was given it.
+
+    Attributes
+    ----------
+    pixels
+        uint8 [H, W, 3], RGB.
+    labels
+        What the model was told about it.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True)
 class Trained:
     """The best epoch's model.
 
@@ -179,6 +195,8 @@ class Trained:
         Side of the input in pixels, as really used.
     best_epoch, epochs
         Number of the best epoch, and of epochs trained, over all attempts.
+    seen
+        The first train images of this attempt, as they were varied.
     """
 
     state: Mapping[str, Any]
@@ -186,6 +204,7 @@ class Trained:
     image_size: int
     best_epoch: int
     epochs: int
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from trainyard_trainer.engines.base import (
 )
 from trainyard_trainer.engines.class_folders import ClassFolders
 from trainyard_trainer.engines.score_classes import AnswerValidator, summary
+from trainyard_trainer.engines.seen import Shapes, whole_images
 from trainyard_trainer.engines.training import Varied
 from trainyard_trainer.engines.yolo import YoloEngine
 
@@ -51,6 +52,8 @@ def train_transforms(size: int, variation: Variation) -> T.Compose:
         )
     if variation.flip > 0:
         steps.append(T.RandomHorizontalFlip(variation.flip))
+    if variation.vertical_flip > 0:
+        steps.append(T.RandomVerticalFlip(variation.vertical_flip))
     return T.Compose([*steps, *to_tensor])
 
 
@@ -74,6 +77,9 @@ class Classifier(ClassFolders, YoloEngine):
 
     def _trainer(self) -> type[Any]:
         return _ClassifierTraining
+
+    def _shapes_of(self, settings: TrainSettings) -> Shapes:  # noqa: ARG002 -- always the same
+        return whole_images
 
     def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
         model: torch.nn.Module = ClassificationModel(

@@ -31,6 +31,7 @@ from trainyard_trainer.engines.base import (
 )
 from trainyard_trainer.engines.class_folders import class_name
 from trainyard_trainer.engines.score_boxes import BoxValidator, summary
+from trainyard_trainer.engines.seen import Shapes, boxes
 from trainyard_trainer.engines.training import Varied
 from trainyard_trainer.engines.yolo import YoloEngine
 
@@ -118,6 +119,9 @@ class Detector(YoloEngine):
 
     def _trainer(self) -> type[Any]:
         return _DetectorTraining
+
+    def _shapes_of(self, settings: TrainSettings) -> Shapes:  # noqa: ARG002 -- always the same
+        return boxes
 
     def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
         model: torch.nn.Module = DetectionModel(cfg=architecture, ch=3, nc=classes, verbose=False)

@@ -21,6 +21,7 @@ from trainyard_trainer.engines.base import (
     ClassResult,
     Prediction,
     Resume,
+    Seen,
     SplitResult,
     Trained,
     TrainSettings,
@@ -74,6 +75,7 @@ class Embedder(ClassFolders, TrainingEngine):
         folder.mkdir(parents=True, exist_ok=True)
         size = settings.hyperparameters.image_size
         network = _untrained(settings)
+        seen: tuple[Seen, ...] = ()
         if resume is not None and resume.finished:
             folder = resume.folder
             epochs = training.epoch_of(folder / training.LAST)
@@ -88,7 +90,8 @@ class Embedder(ClassFolders, TrainingEngine):
             epochs = run.run(
                 watcher, lambda found: _judge(found, data / "val", size, settings).metrics()
             )
-        return replace(self.read(folder / training.BEST, settings), epochs=epochs)
+            seen = run.seen
+        return replace(self.read(folder / training.BEST, settings), epochs=epochs, seen=seen)
 
     def read(self, path: Path, settings: TrainSettings) -> Trained:
         """Tensors and numbers; the architecture is that of the settings."""

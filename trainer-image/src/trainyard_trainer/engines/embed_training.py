@@ -24,8 +24,9 @@ from torchvision.transforms import Compose
 from trainyard.api.report import EpochReport
 from trainyard.api.template import Hyperparameters, Optimizer
 from trainyard_trainer.engines.augment import vary_pixels
-from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
+from trainyard_trainer.engines.base import Resume, Saved, Seen, TrainSettings, Watcher
 from trainyard_trainer.engines.embedding import ArcFace, EmbeddingNetwork
+from trainyard_trainer.engines.seen import FirstSeen, whole_images
 
 LAST, BEST = "last.pt", "best.pt"
 _AUTO_RATE = 0.002
@@ -94,6 +95,12 @@ class Training:
         self._loader = _loader(images, transforms, settings)
         self._rate = _schedule(hyper, len(self._loader))
         self._progress = Progress()
+        self._seen = FirstSeen(settings, whole_images)
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """The first images, as they were varied."""
+        return tuple(self._seen.images)
 
     def go_on(self, resume: Resume) -> None:
         """Take up a checkpoint."""
@@ -151,6 +158,7 @@ class Training:
                 group["lr"] = rate
             batch = images.to(self._device, memory_format=torch.channels_last)
             batch = vary_pixels(batch, varied.exposure, varied.noise)
+            self._seen.look({"img": batch, "cls": truth})
             with _precision(self._hyper.amp, self._device):
                 vectors = self._network(batch)
             loss = self._loss(vectors, truth.to(self._device))

@@ -17,8 +17,10 @@ from ultralytics.nn.tasks import SegmentationModel
 from trainyard.api.template import Engine
 from trainyard.datasets.formats.outlines import area, parts_of
 from trainyard.datasets.labels import Label
+from trainyard_trainer.engines.base import TrainSettings
 from trainyard_trainer.engines.detect import Detector
 from trainyard_trainer.engines.score_boxes import Recorded
+from trainyard_trainer.engines.seen import Shapes, outlines
 from trainyard_trainer.engines.training import Varied
 
 FINEST = 1024
@@ -67,6 +69,9 @@ class Segmenter(Detector):
 
     def _trainer(self) -> type[Any]:
         return _SegmenterTraining
+
+    def _shapes_of(self, settings: TrainSettings) -> Shapes:
+        return outlines(joined=bool(settings.extra.get("overlap_mask", True)))
 
     def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
         model: torch.nn.Module = SegmentationModel(

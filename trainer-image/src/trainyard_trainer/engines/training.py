@@ -25,6 +25,7 @@ from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
 from trainyard_trainer.engines.fine_tuning import take_over
 from trainyard_trainer.engines.scoring import finite
+from trainyard_trainer.engines.seen import FirstSeen
 from trainyard_trainer.faults import InvalidRunFile
 
 LAST, BEST = "last.pt", "best.pt"
@@ -36,6 +37,7 @@ class Varied:
     """Mixed into a trainer of the library: our augmentation, our choice of the best epoch."""
 
     settings: TrainSettings
+    seen: FirstSeen
     fitness_key: str
     class_rows: Callable[[dict[str, Any]], frozenset[str]]
     """Names of the tensors that have a row for each class."""
@@ -57,6 +59,7 @@ class Varied:
         batch = super().preprocess_batch(batch)  # type: ignore[misc]
         varied = self.settings.variation
         batch["img"] = vary_pixels(batch["img"], varied.exposure, varied.noise)
+        self.seen.look(batch)
         return batch
 
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
@@ -122,7 +125,10 @@ def arguments(settings: TrainSettings, suffix: str, data: Path, folder: Path) ->
         "degrees": variation.rotation_degrees,
         "scale": variation.scale,
         "fliplr": variation.flip,
+        "flipud": variation.vertical_flip,
         "mosaic": variation.mosaic,
+        # The library's 10 would leave nothing of it in a short run.
+        "close_mosaic": min(10, hyper.epochs // 10),
         # What a template does not ask for does not happen.
         **dict.fromkeys(_OTHER_VARIATIONS, 0.0),
         "auto_augment": None,
@@ -137,7 +143,6 @@ _OTHER_VARIATIONS = (
     "translate",
     "shear",
     "perspective",
-    "flipud",
     "bgr",
     "mixup",
     "cutmix",

@@ -25,6 +25,7 @@ from trainyard_trainer.engines.base import (
 from trainyard_trainer.engines.class_folders import class_name
 from trainyard_trainer.engines.engine import TrainingEngine
 from trainyard_trainer.engines.fine_tuning import class_rows
+from trainyard_trainer.engines.seen import FirstSeen, Shapes
 from trainyard_trainer.faults import Stopped
 
 
@@ -41,6 +42,10 @@ class YoloEngine(TrainingEngine):
     @abc.abstractmethod
     def _trainer(self) -> type[Any]:
         """The library's trainer with `Varied` mixed in."""
+
+    @abc.abstractmethod
+    def _shapes_of(self, settings: TrainSettings) -> Shapes:
+        """How a train batch says what its images show."""
 
     @abc.abstractmethod
     def _build(self, architecture: dict[str, Any], classes: int) -> torch.nn.Module:
@@ -69,6 +74,7 @@ class YoloEngine(TrainingEngine):
             arguments |= training.arguments_of(resume, settings)
         trainer = self._trainer()(overrides=arguments)
         trainer.settings = settings
+        trainer.seen = FirstSeen(settings, self._shapes_of(settings))
         trainer.fitness_key = self.metrics[settings.primary_metric]
         trainer.class_rows = self._class_rows
         if settings.device != "cpu":
@@ -87,7 +93,8 @@ class YoloEngine(TrainingEngine):
             if "out of memory" in str(error).lower():
                 raise torch.OutOfMemoryError(str(error)) from None
             raise
-        return self._trained(trainer.best, settings, reports)
+        trained = self._trained(trainer.best, settings, reports)
+        return replace(trained, seen=tuple(trainer.seen.images))
 
     def _trained(self, best: Path, settings: TrainSettings, reports: training.Reports) -> Trained:
         """The model of a best.pt: written by this process, or verified by its SHA-256."""
