@@ -13,6 +13,7 @@ from tests.unit.builders import (
     JOB_NAME,
     SETTINGS,
     UID,
+    after,
     attempted,
     capability,
     dataset,
@@ -135,6 +136,52 @@ def test_new_process_is_seen_with_all_that_it_names(world: World) -> None:
         *(None, None, None, None),
         None,
     )
+
+
+class TestExpectation:
+    """How long a process will take is known from finished ones; nothing is asked for it."""
+
+    def finished(self, name: str, seconds: int, **spec: Any) -> dict[str, Any]:
+        attempt = {
+            "number": 1,
+            "node": "gpu-1",
+            "startTime": after(0).isoformat(),
+            "finishTime": after(seconds).isoformat(),
+        }
+        raw = process(name, uid=f"uid-{name}", **spec).to_wire()
+        return {**raw, "status": {"phase": "Succeeded", "attempts": [attempt]}}
+
+    def test_is_that_of_finished_runs_for_it_and_its_rivals(self, world: World) -> None:
+        world.cache.put(PROCESS, self.finished("done", 600))
+        world.cache.put(PROCESS, self.finished("elsewhere", 9, targetNode="gpu-2"))
+        world.cache.put(PROCESS, process("other", uid="uid-other").to_wire())
+        world.process(phase="Queued")
+        found = world.gatherer.process("demo/digits")
+        assert found is not None
+        assert found.expected_seconds == 600
+        assert [(rival.key, rival.rest_seconds) for rival in found.rivals] == [("demo/other", 600)]
+        assert not any(
+            method == "GET" and "/trainyard.dev/" in path for method, path, _ in world.fake.requests
+        )
+
+    def test_is_forgotten_with_the_run_that_it_came_from(self, world: World) -> None:
+        done = self.finished("done", 600)
+        world.cache.put(PROCESS, done)
+        world.process(phase="Queued")
+        world.gatherer.process("demo/digits")
+        world.cache.drop(PROCESS, done)
+        found = world.gatherer.process("demo/digits")
+        assert found is not None
+        assert found.expected_seconds is None
+
+    def test_of_one_that_cannot_be_read_is_none(self, world: World) -> None:
+        raw = self.finished("done", 600)
+        raw["spec"]["targetNode"] = 7
+        world.cache.put(PROCESS, raw)
+        world.process(phase="Queued")
+        found = world.gatherer.process("demo/digits")
+        assert found is not None
+        assert found.expected_seconds is None
 
 
 class TestBaseModel:

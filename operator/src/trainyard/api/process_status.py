@@ -121,9 +121,12 @@ class QueueStatus(ApiModel):
     position: int | None = None
     """1 is the next to start."""
     waiting_for: str | None = None
-    """Who holds the node, `namespace/name`."""
+    """Who holds the node or goes first, `namespace/name`."""
+    held_until: datetime | None = None
+    """When who holds the node will probably be done."""
     estimated_start_time: datetime | None = None
-    """When it will probably start."""
+    """When it will probably start. Like heldUntil it is written anew only when it is wrong by more
+    than a minute, and by more than a tenth of the wait."""
 
 
 class ProgressStatus(ApiModel):

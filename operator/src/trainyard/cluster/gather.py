@@ -36,6 +36,7 @@ from trainyard.cluster.resources import (
     TEMPLATE,
     ResourceType,
 )
+from trainyard.cluster.rivals import Rivals
 from trainyard.cluster.workloads import Workloads
 from trainyard.decide.dataset import snapshot_root
 from trainyard.decide.facts import (
@@ -47,14 +48,12 @@ from trainyard.decide.facts import (
     PodFacts,
     ProcessFacts,
     ReceivedReport,
-    Rival,
     Unavailable,
     VerifiedArtefacts,
     VerifiedCheckpoint,
     VerifiedSnapshot,
 )
 from trainyard.decide.model import may_be_read, unread_mark
-from trainyard.decide.queue import as_rival
 from trainyard.decide.resolve import output_location
 
 R = TypeVar("R", bound=Resource)
@@ -83,6 +82,7 @@ class Gatherer:
         self._settings = settings
         self._listening_since = listening_since
         self._workloads = Workloads(api, cache)
+        self._rivals = Rivals(cache, self.typed)
         self._typed: dict[tuple[str, str], tuple[str, Resource]] = {}
         self._typed_lock = threading.Lock()
 
@@ -162,7 +162,8 @@ class Gatherer:
             listening_since=self._listening_since(),
             lease=None if spec.suspend and not attempted else self._lock.read(spec.target_node),
             live_holder=self._workloads.live_holder(spec.target_node, meta.uid),
-            rivals=self._rivals(process),
+            rivals=self._rivals.of(process),
+            expected_seconds=self._rivals.expected_seconds(process),
             report=self._report(meta.uid, number),
             verdict=self._verdict(process, job, pod, number),
             model_made_by=self._model_made_by(key),
@@ -243,25 +244,6 @@ class Gatherer:
         except (DocumentError, ValidationError):
             return None
         return run
-
-    def _rivals(self, process: TrainingProcess) -> tuple[Rival, ...]:
-        """The other unfinished processes of the same node."""
-        found = []
-        for raw in self._cache.all(PROCESS):
-            meta = parse.metadata(raw)
-            if (raw.get("spec") or {}).get("targetNode") != process.spec.target_node:
-                continue
-            phase = (raw.get("status") or {}).get("phase")
-            finished = phase in ("Succeeded", "Failed") or meta.get("deletionTimestamp")
-            if finished or meta.get("uid") == process.metadata.uid:
-                continue
-            try:
-                other = self.typed(PROCESS, TrainingProcess, parse.key_of(raw))
-            except parse.UnreadableObject:
-                continue
-            if other is not None:
-                found.append(as_rival(other))
-        return tuple(found)
 
     def _report(self, uid: str, attempt: int) -> ReceivedReport | None:
         received = self._reports(uid)

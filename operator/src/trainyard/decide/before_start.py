@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from trainyard.api.process_status import Attempt, ProcessPhase, QueueStatus, Resolved
+from trainyard.api.process_status import Attempt, ProcessPhase, Resolved
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
 from trainyard.decide import attempts, display
@@ -15,8 +15,9 @@ from trainyard.decide.data_status import data_status
 from trainyard.decide.deadlines import start_deadline
 from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
+from trainyard.decide.forecast import Forecast, forecast, queue_status
 from trainyard.decide.node import check_node
-from trainyard.decide.queue import as_rival, place
+from trainyard.decide.queue import Place, as_rival, place
 from trainyard.decide.resolve import OverrideError, resolve, resolve_template, run_file
 from trainyard.decide.validation import validate
 
@@ -130,23 +131,36 @@ def node_is_free(facts: ProcessFacts, draft: StatusDraft) -> bool:
             ConditionType.NODE_RESERVED, False, Reason.QUARANTINED, facts.lease.quarantined
         )
         return False
-    spot = place(as_rival(facts.process), facts.rivals, facts.lease, facts.live_holder)
+    me = as_rival(facts.process)
+    spot = place(me, facts.rivals, facts.lease, facts.live_holder)
     if spot.first:
         return True
-    holder = spot.waiting_for
+    _wait(facts, draft, spot, forecast(me, facts.rivals, spot, draft.now))
+    return False
+
+
+def _wait(facts: ProcessFacts, draft: StatusDraft, spot: Place, found: Forecast) -> None:
+    """Say for whom the process waits, until when it is held, and when it may start."""
+    queue = queue_status(draft.old.queue, spot, found, draft.now)
+    holder, start = queue.waiting_for, queue.estimated_start_time
     draft.phase(ProcessPhase.QUEUED, Reason.WAITING_FOR_NODE)
     holders = (facts.live_holder, facts.lease.holder if facts.lease is not None else None)
     verb = "is held by" if holder in holders else "goes first to"
+    until = "" if queue.held_until is None else f" until about {display.moment(queue.held_until)}"
+    place_ = display.ordinal(spot.position)
+    starts = "" if start is None else f", and starts at about {display.moment(start)}"
     draft.condition(
         ConditionType.NODE_RESERVED,
         False,
         Reason.WAITING_FOR_NODE,
-        f"node {name} {verb} {holder}; this process is {display.ordinal(spot.position)} of "
-        f"{spot.length} that wait",
+        f"node {facts.process.spec.target_node} {verb} {holder}{until}; this process is {place_} "
+        f"of {spot.length} that wait{starts}",
     )
-    draft.changes["queue"] = QueueStatus(position=spot.position, waiting_for=holder)
-    draft.show(queue=f"{display.ordinal(spot.position)}, after {holder}", eta="")
-    return False
+    draft.changes["queue"] = queue
+    draft.show(
+        queue=f"{place_}, after {holder}",
+        eta="" if start is None else f"starts {display.moment(start)}",
+    )
 
 
 def _bound_wait(facts: ProcessFacts, draft: StatusDraft, reason: Reason, message: str) -> None:

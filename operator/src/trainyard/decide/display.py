@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from trainyard.api.process_status import ProgressStatus
 
 
@@ -35,6 +37,15 @@ def progress(status: ProgressStatus) -> str:
     if status.epoch is None or status.epochs is None:
         return f"{status.percent}%"
     return f"{status.percent}% ({status.epoch}/{status.epochs})"
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def moment(time: datetime) -> str:
+    """A time within the next days: `Wed 14:35 UTC`. It stays true while time passes."""
+    there = time.astimezone(UTC)
+    return f"{_DAYS[there.weekday()]} {there:%H:%M} UTC"
 
 
 def ordinal(number: int) -> str:

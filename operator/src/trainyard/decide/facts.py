@@ -183,6 +183,10 @@ class Rival:
     suspended: bool
     priority: int
     created: datetime
+    rest_seconds: float | None = None
+    """How long its next attempt will probably take; None: nobody knows."""
+    done_at: datetime | None = None
+    """When its present attempt will probably be over; None: nobody knows, or it has none."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +269,8 @@ class ProcessFacts:
     live_holder: str | None = None
     """`namespace/name` of another process with a live training pod on the target node."""
     rivals: tuple[Rival, ...] = ()
+    expected_seconds: float | None = None
+    """How long runs of the template took on the node; None: there was none."""
     report: ReceivedReport | None = None
     verdict: VerifiedArtefacts | Mismatch | Unavailable | None = None
     """Result of verifying the artefacts, once the Job is complete."""

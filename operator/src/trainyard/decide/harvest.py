@@ -8,12 +8,16 @@ from trainyard.decide import display, results
 from trainyard.decide.actions import CreateModel
 from trainyard.decide.conclude import close_attempt, conclude
 from trainyard.decide.draft import POLL, StatusDraft
+from trainyard.decide.expectation import expected_end
 from trainyard.decide.facts import Mismatch, ProcessFacts, VerifiedArtefacts
 
 
 def keep_progress(facts: ProcessFacts, draft: StatusDraft) -> None:
     """Take over the newest report; without one, as after a restart, the last values stay."""
-    status = draft.old.progress if facts.report is None else results.progress(facts.report)
+    if facts.report is None:
+        status = draft.old.progress
+    else:
+        status = results.progress(facts.report, expected_end(draft.old, facts.expected_seconds))
     if status is None:
         return
     remaining = status.estimated_remaining_seconds

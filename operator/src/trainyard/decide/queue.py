@@ -9,6 +9,7 @@ from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.conditions import find, is_true
+from trainyard.decide.expectation import done_at, rest_seconds
 from trainyard.decide.facts import LeaseFacts, Rival
 
 
@@ -29,8 +30,14 @@ class Place:
         return self.waiting_for is None and self.position == 1
 
 
-def as_rival(process: TrainingProcess) -> Rival:
-    """The process as the queue of its node sees it."""
+def as_rival(process: TrainingProcess, whole_seconds: float | None = None) -> Rival:
+    """The process as the queue of its node sees it.
+
+    Parameters
+    ----------
+    whole_seconds
+        How long the run will probably take; None: nobody knows.
+    """
     status, meta = process.status, process.metadata
     created = meta.creation_timestamp
     if created is None:
@@ -43,6 +50,8 @@ def as_rival(process: TrainingProcess) -> Rival:
         suspended=process.spec.suspend,
         priority=process.spec.priority,
         created=created,
+        rest_seconds=rest_seconds(status, whole_seconds),
+        done_at=done_at(status, whole_seconds) if status.phase in ACTIVE else None,
     )
 
 

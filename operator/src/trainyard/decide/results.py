@@ -36,11 +36,20 @@ def metric_values(metrics: dict[str, float]) -> tuple[MetricValue, ...]:
     )
 
 
-def progress(received: ReceivedReport) -> ProgressStatus:
-    """Progress as the newest report states it."""
+def progress(received: ReceivedReport, expected: datetime | None = None) -> ProgressStatus:
+    """Progress as the newest report states it.
+
+    Parameters
+    ----------
+    expected
+        When the attempt would be over if it took as long as runs before it: what is shown until
+        the trainer has measured something.
+    """
     report = received.report
     at = received.received_at.replace(microsecond=0)
     remaining = report.estimated_remaining_seconds
+    if remaining is None and expected is not None and expected > at:
+        remaining = round((expected - at).total_seconds())
     return ProgressStatus(
         stage=str(report.stage),
         percent=report.percent,
