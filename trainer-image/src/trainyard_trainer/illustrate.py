@@ -49,7 +49,7 @@ class Story:
     best_epoch: int
     results: Mapping[str, SplitResult]
     prepared: Prepared
-    seen: tuple[Seen, ...]
+    seen: tuple[Seen, ...] = ()
 
 
 def illustrate(story: Story, predictor: Predictor, folder: Path) -> list[Path]:
