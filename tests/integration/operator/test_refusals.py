@@ -92,7 +92,6 @@ def test_groups_on_both_sides_are_counted_with_examples(world: World) -> None:
         pytest.param(
             {"notifications": {"email": ["team@example.org"]}}, "spec.notifications", id="email"
         ),
-        pytest.param({"onExistingRun": "Reuse"}, "spec.onExistingRun: Reuse", id="reuse"),
     ],
 )
 def test_a_field_that_does_not_act_yet_is_refused_by_name(

@@ -91,7 +91,9 @@ def test_what_is_missing_is_waited_for_and_looked_at_again() -> None:
             {"capability": capability("owl")}, Reason.VALIDATION_FAILED, id="a missing class"
         ),
         pytest.param(
-            {"process": process(onExistingRun="Reuse")}, Reason.NOT_YET_SUPPORTED, id="a field"
+            {"process": process(notifications={"email": ["a@b.c"]})},
+            Reason.NOT_YET_SUPPORTED,
+            id="a field",
         ),
     ],
 )

@@ -20,8 +20,7 @@ PROCESS: dict[str, tuple[dict[str, Any], str | None]] = {
     "an active deadline acts": ({"activeDeadlineSeconds": 5}, None),
     "a stall time-out acts": ({"stallTimeoutSeconds": 5}, None),
     "a time to live acts": ({"ttlSecondsAfterFinished": 5}, None),
-    "reuse": ({"onExistingRun": "Reuse"}, "spec.onExistingRun: Reuse"),
-    "training anew acts": ({"onExistingRun": "Train"}, None),
+    "reuse acts": ({"onExistingRun": "Reuse"}, None),
     "overrides act": ({"overrides": {"hyperparameters": {"epochs": 3}}}, None),
     "an engine argument acts": (
         {"overrides": {"hyperparameters": {"extra": {"mixup": "1"}}}},

@@ -161,3 +161,23 @@ def test_who_waits_for_a_node_when_its_lock_is_released(cache: Cache) -> None:
 )
 def test_unfinished(status: Any, expected: bool) -> None:
     assert unfinished({"status": status}) is expected
+
+
+def test_a_model_wakes_those_of_its_namespace_that_take_one_of_the_same_inputs(
+    cache: Cache,
+) -> None:
+    for namespace, name, phase in (
+        ("demo", "a", "Queued"),
+        ("demo", "b", "Failed"),
+        ("team", "c", "Queued"),
+    ):
+        cache.put(
+            PROCESS,
+            {
+                "metadata": {"namespace": namespace, "name": name, "uid": name},
+                "spec": {"onExistingRun": "Reuse"},
+                "status": {"phase": phase},
+            },
+        )
+    woken = affected(MODEL, named("unheard-of"), cache)
+    assert woken == {Key("TrainedModel", "demo/unheard-of"), Key("TrainingProcess", "demo/a")}

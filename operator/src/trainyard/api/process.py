@@ -188,8 +188,9 @@ class TrainingProcessSpec(ApiModel):
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Remove Job and pods this long after the end, never the process."""
     on_existing_run: OnExistingRun = OnExistingRun.TRAIN
-    """`Train` always trains. `Reuse` takes the verified model of the same inputs when there is
-    one. Only `Train` is supported yet."""
+    """`Train` always trains. `Reuse` succeeds at once where the namespace has a TrainedModel of the
+    same inputs (`status.resolved.fingerprint`) whose files the store still has as they were: an
+    object that is restored or synchronised again does not train again."""
 
 
 class TrainingProcess(Resource):

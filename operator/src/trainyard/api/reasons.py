@@ -92,6 +92,7 @@ class Reason(StrEnum):
 
     # Complete.
     TRAINING_SUCCEEDED = "TrainingSucceeded"  # every file of the manifest was verified
+    RUN_REUSED = "RunReused"  # nothing was trained: there is a verified model of the same inputs
 
     # Failed.
     VALIDATION_FAILED = "ValidationFailed"  # see the condition Validated

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
 
 from pydantic import ValidationError
 
 from trainyard.api.capability import Capability
 from trainyard.api.dataset import Dataset, DatasetPhase
 from trainyard.api.documents import DocumentError, load_yaml
-from trainyard.api.meta import (
-    STORE_SECRET,
-    Resource,
-)
+from trainyard.api.meta import STORE_SECRET
 from trainyard.api.model import TrainedModel
 from trainyard.api.process import TrainingProcess
 from trainyard.api.run import RUN_FILE, RunFile
@@ -24,6 +20,7 @@ from trainyard.cluster import names, parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.artefacts import ArtefactReader
 from trainyard.cluster.cache import Cache
+from trainyard.cluster.existing import ExistingRuns
 from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.resources import (
     CAPABILITY,
@@ -34,9 +31,9 @@ from trainyard.cluster.resources import (
     PROCESS,
     SECRET,
     TEMPLATE,
-    ResourceType,
 )
 from trainyard.cluster.rivals import Rivals
+from trainyard.cluster.typed import TypedCache
 from trainyard.cluster.workloads import Workloads
 from trainyard.decide.dataset import snapshot_root
 from trainyard.decide.facts import (
@@ -56,7 +53,6 @@ from trainyard.decide.facts import (
 from trainyard.decide.model import may_be_read, unread_mark
 from trainyard.decide.resolve import output_location
 
-R = TypeVar("R", bound=Resource)
 Reports = Callable[[str], ReceivedReport | None]
 """The newest report for the UID of a process or dataset."""
 
@@ -82,26 +78,9 @@ class Gatherer:
         self._settings = settings
         self._listening_since = listening_since
         self._workloads = Workloads(api, cache)
+        self.typed = TypedCache(cache)
         self._rivals = Rivals(cache, self.typed)
-        self._typed: dict[tuple[str, str], tuple[str, Resource]] = {}
-        self._typed_lock = threading.Lock()
-
-    def typed(self, type_: ResourceType, model: type[R], key: str) -> R | None:
-        """The cached object as its API type; parsed once for each version of it."""
-        raw = self._cache.get(type_, key)
-        if raw is None:
-            with self._typed_lock:
-                self._typed.pop((type_.plural, key), None)
-            return None
-        version = str(parse.metadata(raw).get("resourceVersion"))
-        with self._typed_lock:
-            known = self._typed.get((type_.plural, key))
-        if known is not None and known[0] == version and isinstance(known[1], model):
-            return known[1]
-        made = parse.typed(model, raw)
-        with self._typed_lock:
-            self._typed[type_.plural, key] = (version, made)
-        return made
+        self._existing_runs = ExistingRuns(cache, self.typed, artefacts, settings)
 
     def process(self, key: str) -> ProcessFacts | None:
         """Facts about a TrainingProcess; None if there is none."""
@@ -135,7 +114,7 @@ class Gatherer:
         run = self._run_file(namespace, meta.uid, number) if attempted else None
         raw_node = self._cache.get(NODE, spec.target_node)
         template = self.typed(TEMPLATE, TrainingTemplate, f"{namespace}/{spec.template}")
-        return ProcessFacts(
+        facts = ProcessFacts(
             process=process,
             settings=self._settings,
             capability=self.typed(CAPABILITY, Capability, f"{namespace}/{spec.capability}"),
@@ -168,6 +147,7 @@ class Gatherer:
             verdict=self._verdict(process, job, pod, number),
             model_made_by=self._model_made_by(key),
         )
+        return replace(facts, existing=self._existing_runs.like(facts))
 
     def dataset(self, key: str) -> DatasetFacts | None:
         """Facts about a Dataset; None if there is none."""

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from trainyard.api.meta import Resource
 from trainyard.api.process import TrainingProcess
 from trainyard.api.template import TrainingTemplate
 from trainyard.cluster import parse
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.past_runs import PastRuns
-from trainyard.cluster.resources import PROCESS, TEMPLATE, ResourceType
+from trainyard.cluster.resources import PROCESS, TEMPLATE
+from trainyard.cluster.typed import TypedCache
 from trainyard.decide.expectation import PastRun, expected_seconds
 from trainyard.decide.facts import Rival
 from trainyard.decide.queue import as_rival
-
-R = TypeVar("R", bound=Resource)
-
-
-class Typed(Protocol):
-    """Gives cached objects as their API types."""
-
-    def __call__(self, type_: ResourceType, model: type[R], key: str) -> R | None:
-        """The object, or None."""
 
 
 class Rivals:
     """Reads the queues of nodes from the cache."""
 
-    def __init__(self, cache: Cache, typed: Typed) -> None:
+    def __init__(self, cache: Cache, typed: TypedCache) -> None:
         self._cache, self._typed = cache, typed
         self._past = PastRuns(cache)
 

@@ -9,16 +9,17 @@ from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
 from trainyard.decide import attempts, display
 from trainyard.decide.actions import CreateTrainingJob, SuspendJob
-from trainyard.decide.base_weights import base_weights
 from trainyard.decide.conditions import find, is_true
 from trainyard.decide.data_status import data_status
 from trainyard.decide.deadlines import start_deadline
 from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
 from trainyard.decide.forecast import Forecast, forecast, queue_status
+from trainyard.decide.inputs import resolve_now
 from trainyard.decide.node import check_node
 from trainyard.decide.queue import Place, as_rival, place
-from trainyard.decide.resolve import OverrideError, resolve, resolve_template, run_file
+from trainyard.decide.resolve import resolve_template
+from trainyard.decide.reuse import is_reused
 from trainyard.decide.validation import validate
 
 
@@ -58,6 +59,8 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
         else:
             draft.phase(ProcessPhase.QUEUED, finding.reason)
             draft.again(draft.now + POLL)
+        return
+    if is_reused(facts, draft):
         return
     draft.condition(
         ConditionType.VALIDATED,
@@ -210,56 +213,3 @@ def creation(draft: StatusDraft, run: RunFile, attempt: Attempt) -> CreateTraini
     resolved: Resolved | None = draft.changes.get("resolved", draft.old.resolved)
     image = None if resolved is None else resolved.image
     return CreateTrainingJob(run=run, attempt=attempt.number, node=attempt.node, image=image)
-
-
-def resolve_now(facts: ProcessFacts) -> tuple[Resolved, RunFile]:
-    """What the process is made of at this moment, and the run.yaml of its first attempt."""
-    process, settings = facts.process, facts.settings
-    if facts.capability is None or facts.template is None:
-        raise ValueError(f"TrainingProcess {process.key} was not validated")
-    recipe = resolve_template(facts.template.spec, process.spec.overrides)
-    base = base_weights(recipe.base_model, facts.base_model)
-    resolved = resolve(
-        capability_name=process.spec.capability,
-        capability=facts.capability.spec,
-        template_name=process.spec.template,
-        template=recipe,
-        splits=process.spec.datasets,
-        datasets=facts.datasets,
-        image=recipe.image or settings.image,
-        base=base,
-    )
-    run = run_file(
-        process=process,
-        attempt=1,
-        resolved=resolved,
-        capability=facts.capability.spec,
-        template=recipe,
-        datasets=facts.datasets,
-        store_root=settings.store_root,
-        store=settings.store,
-        progress_url=settings.progress_url,
-        base=base,
-    )
-    return resolved, run
-
-
-def restored_base(facts: ProcessFacts) -> RunFile | None:
-    """The run.yaml of the first attempt, made again if nothing that it was made of has changed.
-
-    Its ConfigMap may have been deleted by hand. What was resolved is on record as digests, so it
-    is known whether capability, template and snapshots are still the same.
-    """
-    if facts.capability is None or facts.template is None:
-        return None
-    spec = facts.process.spec.datasets
-    names = (*spec.train, *spec.dev, *spec.test)
-    if any(
-        name not in facts.datasets or facts.datasets[name].status.snapshot is None for name in names
-    ):
-        return None
-    try:
-        resolved, run = resolve_now(facts)
-    except OverrideError:
-        return None
-    return run if resolved == facts.process.status.resolved else None

@@ -12,12 +12,12 @@ from trainyard.decide.before_start import (
     node_is_free,
     out_of_time,
     record_attempt,
-    restored_base,
 )
 from trainyard.decide.conditions import find
 from trainyard.decide.deadlines import active_deadline
 from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import ProcessFacts
+from trainyard.decide.inputs import restored_base
 from trainyard.decide.resolve import output_location
 
 

@@ -69,9 +69,8 @@ class StatusDraft:
         self.condition(ConditionType.FINISHED, True, reason, message)
         self.show(eta="", queue="")
 
-    def succeed(self, message: str) -> None:
+    def succeed(self, message: str, reason: Reason = Reason.TRAINING_SUCCEEDED) -> None:
         """End it: Succeeded, for good."""
-        reason = Reason.TRAINING_SUCCEEDED
         self.phase(ProcessPhase.SUCCEEDED, reason)
         self.condition(ConditionType.COMPLETE, True, reason, message)
         self.condition(ConditionType.FINISHED, True, reason, message)

@@ -14,7 +14,6 @@ from trainyard.decide.before_start import (
     creation,
     node_is_free,
     out_of_time,
-    restored_base,
 )
 from trainyard.decide.conclude import conclude
 from trainyard.decide.conditions import find, is_true
@@ -29,6 +28,7 @@ from trainyard.decide.ending import (
 )
 from trainyard.decide.facts import DELETED_BY_POD_GC, JobFacts, PodFacts, ProcessFacts
 from trainyard.decide.harvest import harvest, is_published, keep_progress
+from trainyard.decide.inputs import restored_base
 from trainyard.decide.resolve import output_location
 
 

@@ -221,6 +221,15 @@ class VerifiedArtefacts:
 
 
 @dataclass(frozen=True)
+class ExistingRun:
+    """A model of the same inputs, verified."""
+
+    model: str
+    """Name of the TrainedModel."""
+    found: VerifiedArtefacts
+
+
+@dataclass(frozen=True)
 class VerifiedCheckpoint:
     """The newest checkpoint of which each file has the size and the SHA-256 stated."""
 
@@ -284,6 +293,8 @@ class ProcessFacts:
     """Why a volume of the bound pod cannot be mounted, if that is its kubelet's last word."""
     listening_since: datetime | None = None
     """Since when reports have been received."""
+    existing: ExistingRun | Unavailable | None = None
+    """A model of the same inputs; None: there is none, or it is not asked for."""
     model_made_by: str | None = None
     """UID of the process that made the TrainedModel which has this process's name; "" if that
     model was made by hand, None if there is no such model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.process import OnExistingRun, TrainingProcessSpec
+from trainyard.api.process import TrainingProcessSpec
 
 
 def unsupported_in_process(spec: TrainingProcessSpec) -> str | None:
@@ -10,6 +10,4 @@ def unsupported_in_process(spec: TrainingProcessSpec) -> str | None:
     notifications = spec.notifications
     if notifications is not None and (notifications.email or notifications.webhooks):
         return "spec.notifications"
-    if spec.on_existing_run is not OnExistingRun.TRAIN:
-        return f"spec.onExistingRun: {spec.on_existing_run}"
     return None

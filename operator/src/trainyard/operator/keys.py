@@ -10,6 +10,7 @@ from trainyard.api.meta import (
     LABEL_PROCESS,
     Json,
 )
+from trainyard.api.process import OnExistingRun
 from trainyard.cluster import parse
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.resources import (
@@ -60,6 +61,7 @@ def affected(type_: ResourceType, raw: Json, cache: Cache) -> set[Key]:
     elif type_ is MODEL:
         for template in _starting_from(namespace, name, cache):
             found |= _referring(TEMPLATE, namespace, template, cache)
+        found |= _reusing(namespace, cache)
     return found
 
 
@@ -95,6 +97,17 @@ def waiting_for_node(node: str, cache: Cache) -> set[Key]:
         Key(PROCESS.kind, parse.key_of(raw))
         for raw in cache.all(PROCESS)
         if (raw.get("spec") or {}).get("targetNode") == node and unfinished(raw)
+    }
+
+
+def _reusing(namespace: str, cache: Cache) -> set[Key]:
+    """The unfinished processes of the namespace that take a model of the same inputs."""
+    return {
+        Key(PROCESS.kind, parse.key_of(raw))
+        for raw in cache.all(PROCESS)
+        if parse.metadata(raw).get("namespace") == namespace
+        and (raw.get("spec") or {}).get("onExistingRun") == OnExistingRun.REUSE
+        and unfinished(raw)
     }
 
 

@@ -15,9 +15,9 @@ from trainyard.cli.local.snapshots import Snapshots
 from trainyard.cli.manifests.reading import Manifests
 from trainyard.cli.output import note
 from trainyard.datasets.splits import compare_splits
-from trainyard.decide.before_start import resolve_now
 from trainyard.decide.data_status import data_status
 from trainyard.decide.facts import DecisionSettings, ProcessFacts
+from trainyard.decide.inputs import resolve_now
 from trainyard.decide.validation import validate
 from trainyard.stores import StoreError
 
