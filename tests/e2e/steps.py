@@ -42,8 +42,8 @@ def until(what: str, check: Callable[[], Any], seconds: float = 180) -> Any:
     pytest.fail(f"after {seconds:.0f} s: {what}")
 
 
-def finish(team: Team, name: str) -> dict[str, Any]:
-    team.kubectl("wait", "--for=condition=Finished", f"tp/{name}", "--timeout=280s")
+def finish(team: Team, name: str, seconds: int = 280) -> dict[str, Any]:
+    team.kubectl("wait", "--for=condition=Finished", f"tp/{name}", f"--timeout={seconds}s")
     return get(team, "tp", name)
 
 
