@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_snake
 
 from trainyard.api.manifest import MANIFEST_NAME, ArtefactManifest, ArtefactRole
 from trainyard.api.process import TrainingProcess
@@ -117,7 +118,7 @@ def _compare(
     wanted = ArtefactRef(
         uri=join(artefacts.location, file.name), sha256=file.sha256, size_bytes=file.size_bytes
     )
-    said: ArtefactRef | None = getattr(artefacts, role.value)
+    said: ArtefactRef | None = getattr(artefacts, to_snake(role.value))
     if said != wanted:
         raise DemoError(
             f"status.artefacts.{role} of TrainingProcess {process} is {said}, but the manifest in "

@@ -15,8 +15,13 @@ from trainyard.stores.routed import open_store
 from trainyard_demo.errors import DemoError
 from trainyard_demo.outcome import collect, judge, score
 
-FILES = {"model.pth": b"tensors", "config.yaml": b"classes", "notes.txt": b"no role"}
-ROLES = {"weights": "model.pth", "config": "config.yaml"}
+FILES = {
+    "model.pth": b"tensors",
+    "config.yaml": b"classes",
+    "pr.png": b"curves",
+    "notes.txt": b"no role",
+}
+ROLES = {"weights": "model.pth", "config": "config.yaml", "precisionRecall": "pr.png"}
 
 
 def sha(data: bytes) -> str:
@@ -86,6 +91,7 @@ def test_files_are_downloaded_and_those_with_a_role_returned(folder: Path, tmp_p
     assert {file.role.value: file.path.read_bytes() for file in found} == {
         "weights": b"tensors",
         "config": b"classes",
+        "precisionRecall": b"curves",
     }
     assert (target / "notes.txt").read_bytes() == b"no role"
     assert (target / "manifest.json").exists()
