@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ from trainyard_trainer.main import main
 from trainyard_trainer.predict import Wanted, _from_folder, predict
 
 PNG = image_bytes()
+
+
+def blank(width: int, height: int) -> bytes:
+    """A PNG of one bit a pixel."""
+    buffer = io.BytesIO()
+    Image.new("1", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -153,7 +161,7 @@ def asked(files: Path, data: Path, entities: str | None, made: Path) -> dict[str
         made / "answers.json",
         None if entities is None else made / "entities.json",
     )
-    predict(files / "model.pth", files / "config.yaml", str(data), wanted, made)
+    predict(files / "model.pth", files / "config.yaml", [str(data)], wanted, made)
     document = json.loads((made / "answers.json").read_text())
     assert (document["apiVersion"], document["kind"]) == ("trainyard.dev/v1alpha1", "Predictions")
     return {image["image"]: image["answers"] for image in document["images"]}
@@ -228,9 +236,85 @@ def test_an_image_that_cannot_be_read_is_left_out_and_named(
     found = asked(box_classifier, tmp_path / "data", None, tmp_path / "made")
     log.removeHandler(caplog.handler)
     assert set(found) == {"b.png"}
-    assert "a.png: left out: NotAnImage" in caplog.text
+    assert "left out: a.png: no image of a kind that is read (JPEG, PNG" in caplog.text
+    (tmp_path / "empty").mkdir()
     with pytest.raises(BadData, match="no images found in"):
-        asked(box_classifier, tmp_path / "data" / "a.png", None, tmp_path / "none")
+        asked(box_classifier, tmp_path / "empty", None, tmp_path / "none")
+
+
+UNUSABLE = {
+    "no image": (b"hello", "x.png: no image of a kind that is read (JPEG, PNG, WEBP, TIFF, BMP)"),
+    "nothing": (b"", "x.png: the file is empty"),
+    "an image that is cut off": (image_bytes()[:-40], "x.png: the image is damaged or cut off"),
+    "one pixel": (blank(1, 1), "x.png has 1 x 1 pixels: there is nothing to be seen in it"),
+    "a line": (blank(20_000, 1), "x.png has 20000 x 1 pixels: there is nothing to be seen in it"),
+    "too many pixels": (
+        blank(20_000, 20_000),
+        "x.png claims 20000 x 20000 pixels, more than the 178956970 allowed: remove it or cut it "
+        "into tiles",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "said"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_named_image_that_cannot_be_used_is_told_in_a_sentence_once_the_others_were_answered(
+    box_classifier: Path, tmp_path: Path, data: bytes, said: str
+) -> None:
+    (tmp_path / "x.png").write_bytes(data)
+    (tmp_path / "good.png").write_bytes(image_bytes())
+    answers = tmp_path / "answers.json"
+    files = [str(tmp_path / name) for name in ("x.png", "good.png")]
+    where = (box_classifier / "model.pth", box_classifier / "config.yaml")
+    with pytest.raises(BadData) as refused:
+        predict(*where, files, Wanted(answers=answers), tmp_path)
+    assert str(refused.value) == said
+    bad, good = json.loads(answers.read_text())["images"]
+    assert bad == {"image": "x.png", "answers": [], "refused": said}
+    assert (good["image"], len(good["answers"])) == ("good.png", 1)
+
+
+def test_a_missing_image_is_told_in_a_sentence(box_classifier: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"no\.png: No such file or directory"):
+        asked(box_classifier, tmp_path / "no.png", None, tmp_path / "made")
+
+
+def test_an_image_of_which_a_detector_would_see_nothing_is_refused(
+    box_classifier: Path, tmp_path: Path
+) -> None:
+    config = model.read_config(box_classifier / "config.yaml")
+    rule = config.input.model_copy(update={"crop": None, "resize": "letterbox"})
+    weights = model.load(box_classifier / "model.pth", box_classifier / "config.yaml")
+    (tmp_path / "x.png").write_bytes(blank(20_000, 600))
+    with pytest.raises(BadData, match=r"x\.png has 20000 x 600 pixels: nothing of its short side"):
+        replace(weights, config=config.model_copy(update={"input": rule})).predict_file(
+            tmp_path / "x.png"
+        )
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(
+    box_classifier: Path, tmp_path: Path
+) -> None:
+    write_folder(tmp_path, {"1/a.png": image_bytes(1), "2/a.png": image_bytes(2), "b.png": PNG})
+    files = [str(tmp_path / name) for name in ("1/a.png", "2/a.png", "b.png")]
+    answers = tmp_path / "answers.json"
+    where = (box_classifier / "model.pth", box_classifier / "config.yaml")
+    predict(*where, files, Wanted(answers=answers), tmp_path)
+    images = [image["image"] for image in json.loads(answers.read_text())["images"]]
+    assert images == [files[0], files[1], "b.png"]
+
+
+def test_of_one_image_more_is_to_be_seen_than_of_twelve(
+    box_classifier: Path, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "data", {f"{n}.png": image_bytes(n) for n in range(12)})
+    (tmp_path / "one.png").write_bytes(image_bytes())
+    asked(box_classifier, tmp_path / "one.png", None, tmp_path / "one")
+    asked(box_classifier, tmp_path / "data", None, tmp_path / "many")
+    sizes = []
+    for name in ("one", "many"):
+        with Image.open(tmp_path / name / "picture.png") as picture:
+            sizes.append(picture.width)
+    assert sizes == [960 + 2 * 12, 3 * (240 + 12) + 12]
 
 
 def test_one_image_alone_can_be_asked_about(box_classifier: Path, tmp_path: Path) -> None:

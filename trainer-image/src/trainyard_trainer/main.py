@@ -50,7 +50,8 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     predict.add_argument(
         "--data",
         required=True,
-        help="a folder of images (with folders or yolo labels), an image, or a snapshot's URI",
+        nargs="+",
+        help="folders of images (with folders or yolo labels), images, or snapshots' URIs",
     )
     predict.add_argument("--out", type=Path, help="a picture to write (PNG), of some of the images")
     predict.add_argument("--json", type=Path, help="a file to write: the answers for all images")
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
         code, words = _failed(error)
     # From here on there is nothing left that a signal should interrupt.
     stop.disarm()
-    if parsed.command != "predict":
+    if parsed.command != "predict" or termination.VARIABLE in os.environ:
         termination.say(words)
     _log.log(
         logging.ERROR if code else logging.INFO, "%s: %s", words.reason, words.message or "done"

@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from trainyard.api.documents import DocumentError, dump_yaml, load_yaml
-from trainyard.datasets.images import inspect, plain_image
-from trainyard_trainer.config import ModelConfig
+from trainyard.datasets.errors import BadData
+from trainyard.datasets.images import ImageFacts, inspect, plain_image
+from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Box, Prediction
 from trainyard_trainer.faults import Fault, first_problem
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
 
 
+_LEAST_SIDE = 2
+"""Pixels a side of an image that a model is asked about."""
 _AT_ONCE = 32
 """Entities that a model is asked about in one go."""
 
@@ -71,12 +74,25 @@ class Predictor:
         RefusedImage
             If it cannot be used; the text is the one-word reason.
         BadData
-            If it has too many pixels.
+            If it has too many pixels, or too few along one side.
         """
         data = path.read_bytes()
-        inspect(data, path.name)
+        _check_sides(inspect(data, path.name), path.name, self.config.input)
         with Image.open(io.BytesIO(plain_image(data)[0])) as image:
             return self.predict(image, entities)
+
+
+def _check_sides(image: ImageFacts, name: str, rule: InputRule) -> None:
+    """Refuse an image of which the model would see nothing."""
+    short, long = sorted((image.width, image.height))
+    shown = f"{name} has {image.width} x {image.height} pixels"
+    if short < _LEAST_SIDE:
+        raise BadData(f"{shown}: there is nothing to be seen in it")
+    if rule.crop is None and rule.resize == "letterbox" and short * rule.size < long:
+        raise BadData(
+            f"{shown}: nothing of its short side is left when it becomes {rule.size} pixels long, "
+            "as the model takes it: cut it into tiles"
+        )
 
 
 def save(path: Path, state: Mapping[str, Any], config: ModelConfig) -> None:

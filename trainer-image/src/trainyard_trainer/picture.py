@@ -17,6 +17,8 @@ MAX_IMAGES = 12
 """Images that the picture shows."""
 
 _SIDE = 240
+# Of few images more is to be seen.
+_LARGEST = 960
 _MARGIN = 12
 _CAPTION = 22
 _HEADER = 34
@@ -48,9 +50,9 @@ def draw(sections: Sequence[Section], target: Path) -> None:
     """Write the picture as PNG.
 
     Detectors: the image with its labels (blue) and, to the right of it, with the predictions
-    (orange, with confidence), boxes or outlines; what was asked about a labelled box is green where
-    it agrees with the label and red where not. Classifiers: the image (or crop) once, label and
-    prediction below it, green and red alike.
+    (orange, with confidence), boxes or outlines; where no image has labels, only the latter. What
+    was asked about a labelled box is green where it agrees with the label and red where not.
+    Classifiers: the image (or crop) once, label and prediction below it, green and red alike.
 
     Parameters
     ----------
@@ -60,17 +62,23 @@ def draw(sections: Sequence[Section], target: Path) -> None:
         File to write.
     """
     shown = [image for section in sections for image in section.images]
+    labelled = any(image.labels for image in shown)
+    side = max(_SIDE, min(_LARGEST, _LARGEST // max(1, len(shown))))
     boxes = any(p.points for image in shown for p in image.predictions) or any(
         label.points for image in shown for label in image.labels
     )
     values = {label.value for image in shown for label in image.labels}
     values |= {said.output.value for image in shown for said in image.predictions}
-    columns = min(_COLUMNS if not boxes else 2, max(len(section.images) for section in sections))
+    across = 2 if boxes and labelled else _COLUMNS
+    columns = min(across, max(len(section.images) for section in sections))
     sheets, left = [], MAX_IMAGES
     for section in sections:
         chosen = section.images[:left]
         left -= len(chosen)
-        tiles = [_pair(image, len(values) > 1) if boxes else _single(image) for image in chosen]
+        tiles = [
+            (_found if boxes else _single)(image, side, named=len(values) > 1, labelled=labelled)
+            for image in chosen
+        ]
         width = columns * (tiles[0].width + _MARGIN) + _MARGIN
         header = Image.new("RGB", (width, _HEADER), WHITE)
         text = drawing.shortened(section.title, width - 2 * _MARGIN, _TITLE)
@@ -84,37 +92,32 @@ def draw(sections: Sequence[Section], target: Path) -> None:
     whole.save(target, "PNG")
 
 
-def _single(image: Shown) -> Image.Image:
-    picture = drawing.decoded(image.path.read_bytes(), _SIDE)
-    tile = Image.new("RGB", (_SIDE, _SIDE + 2 * _CAPTION), WHITE)
-    tile.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
+def _single(image: Shown, side: int, *, named: bool, labelled: bool) -> Image.Image:  # noqa: ARG001 -- as `_found`
+    """The image once, with what is said of it as a whole."""
+    picture = drawing.decoded(image.path.read_bytes(), side)
+    tile = Image.new("RGB", (side, side + 2 * _CAPTION), WHITE)
+    tile.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     pen = ImageDraw.Draw(tile)
-    truth = ", ".join(label.value for label in image.labels) or "-"
     best = image.predictions[0] if image.predictions else None
     said = f"{best.output.value} ({best.confidence:.2f})" if best else "nothing"
-    right = best is not None and best.output.value in {label.value for label in image.labels}
-    pen.text((2, _SIDE + 2), f"label: {truth} {image.note}".strip(), fill=_LABEL, font=font(15))
-    pen.text(
-        (2, _SIDE + _CAPTION + 1),
-        f"predicted: {said}",
-        fill=_RIGHT if right else _WRONG,
-        font=font(15),
-    )
+    colour, top = _FOUND, side + 2
+    if labelled:
+        truth = ", ".join(label.value for label in image.labels) or "-"
+        right = best is not None and best.output.value in {label.value for label in image.labels}
+        colour = _RIGHT if right else _WRONG
+        pen.text((2, top), f"label: {truth} {image.note}".strip(), fill=_LABEL, font=font(15))
+        top += _CAPTION - 1
+    pen.text((2, top), f"predicted: {said}", fill=colour, font=font(15))
     return tile
 
 
-def _pair(image: Shown, named: bool) -> Image.Image:
-    """The image twice; the class stands at the outlines only where there is more than one."""
-    picture = drawing.decoded(image.path.read_bytes(), _SIDE)
-    left = drawing.draw_outlines(
-        picture,
-        [
-            Outline(label.points, label.geometry == "polygon", _LABEL, label.value if named else "")
-            for label in image.labels
-            if label.points
-        ],
-    )
-    right = drawing.draw_outlines(
+def _found(image: Shown, side: int, *, named: bool, labelled: bool) -> Image.Image:
+    """The image with its predictions, to the right of the one with its labels.
+
+    The class stands at the outlines only where there is more than one.
+    """
+    picture = drawing.decoded(image.path.read_bytes(), side)
+    found = drawing.draw_outlines(
         picture,
         [
             Outline(
@@ -127,15 +130,25 @@ def _pair(image: Shown, named: bool) -> Image.Image:
             if said.points
         ],
     )
-    said = f"predicted: {len(image.predictions)}   {image.note}".strip()
-    tile = Image.new("RGB", (2 * _SIDE + 4, _SIDE + _CAPTION), WHITE)
+    parts = [(found, f"predicted: {len(image.predictions)}   {image.note}".strip(), _FOUND)]
+    if labelled:
+        marked = drawing.draw_outlines(
+            picture,
+            [
+                Outline(
+                    label.points, label.geometry == "polygon", _LABEL, label.value if named else ""
+                )
+                for label in image.labels
+                if label.points
+            ],
+        )
+        parts.insert(0, (marked, f"labels: {len(image.labels)}", _LABEL))
+    tile = Image.new("RGB", (len(parts) * (side + 4) - 4, side + _CAPTION), WHITE)
     pen = ImageDraw.Draw(tile)
-    for x, side, caption, colour in (
-        (0, left, f"labels: {len(image.labels)}", _LABEL),
-        (_SIDE + 4, right, said, _FOUND),
-    ):
-        tile.paste(side, (x + (_SIDE - side.width) // 2, (_SIDE - side.height) // 2))
-        pen.text((x + 2, _SIDE + 2), caption, fill=colour, font=font(15))
+    for number, (drawn, caption, colour) in enumerate(parts):
+        x = number * (side + 4)
+        tile.paste(drawn, (x + (side - drawn.width) // 2, (side - drawn.height) // 2))
+        pen.text((x + 2, side + 2), caption, fill=colour, font=font(15))
     return tile
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from trainyard.api.dataset import DataFormat, DataSource, S3Source, Selection
 from trainyard.api.report import LastWords
@@ -18,17 +18,26 @@ from trainyard.datasets.errors import BadData
 from trainyard.datasets.files import SourceFiles
 from trainyard.datasets.formats import Format, open_format
 from trainyard.datasets.formats.yolo import DATA_YAML
-from trainyard.datasets.images import RefusedImage
+from trainyard.datasets.images import FORMATS, MAX_BYTES, RefusedImage
 from trainyard.datasets.labels import Label
 from trainyard.datasets.reading import download_samples
 from trainyard.datasets.samples import read_samples
 from trainyard.stores import join, open_store, parent
 from trainyard_trainer import model, picture
+from trainyard_trainer.answers import writing
 from trainyard_trainer.engines.base import Prediction
-from trainyard_trainer.entities import PREDICTIONS, Entities, labelled, read_entities
+from trainyard_trainer.entities import Entities, labelled, read_entities
 
 _TOLD = 5
 """Answers of an image that the log tells."""
+
+_IN_WORDS = {
+    "Empty": "the file is empty",
+    "TooLarge": f"the file is larger than {MAX_BYTES >> 20} MiB",
+    "NotAnImage": f"no image of a kind that is read ({', '.join(FORMATS)})",
+    "WidePixels": "its pixels have 32 bits each, of which nothing says what is white",
+    "Corrupt": "the image is damaged or cut off",
+}
 
 _log = logging.getLogger("trainyard")
 
@@ -65,15 +74,20 @@ class _Image:
         Where its bytes lie now.
     drawn
         It is one of those in the picture.
+    named
+        The person named this very file.
     """
 
     name: str
     path: Path
     labels: tuple[Label, ...]
     drawn: bool
+    named: bool = False
 
 
-def predict(weights: Path, config: Path, data: str, wanted: Wanted, folder: Path) -> LastWords:
+def predict(
+    weights: Path, config: Path, data: Sequence[str], wanted: Wanted, folder: Path
+) -> LastWords:
     """Load a model from its config.yaml and ask it about images.
 
     Parameters
@@ -81,8 +95,8 @@ def predict(weights: Path, config: Path, data: str, wanted: Wanted, folder: Path
     weights, config
         model.pth and config.yaml.
     data
-        A folder of images (class folders, or YOLO labels with a data.yaml), an image file, or the
-        URI of a snapshot.
+        Image files, folders of images (class folders, or YOLO labels with a data.yaml), or URIs of
+        snapshots.
     wanted
         What is to be made of the answers. Where it is only a picture, only the images in it are
         asked about.
@@ -92,7 +106,8 @@ def predict(weights: Path, config: Path, data: str, wanted: Wanted, folder: Path
     Raises
     ------
     BadData
-        If there are no images, or the entities do not fit the model.
+        If there are no images, or the entities do not fit the model; once all others were asked
+        about, if an image file of `data` cannot be used. What is unusable in a folder is left out.
     """
     entities = None if wanted.entities is None else read_entities(wanted.entities)
     predictor = model.load(weights, config)
@@ -109,49 +124,60 @@ def predict(weights: Path, config: Path, data: str, wanted: Wanted, folder: Path
         )
     shown: list[picture.Shown] = []
     asked, about, name = 0, 0, ""
-    with _writing(wanted.answers) as write:
+    useless: list[str] = []
+    with writing(wanted.answers) as document:
         for image in _images(data, folder, everything=wanted.answers is not None):
-            answers = _ask(predictor, image, entities)
-            if answers is None:
+            answers, refused = _ask(predictor, image, entities)
+            if document is not None and (image.named or not refused):
+                document.image(image.name, answers, refused)
+            if refused:
+                _log.warning("left out: %s", refused)
+                useless += [refused] if image.named else []
                 continue
             asked, about, name = asked + 1, about + len(answers), image.name
-            if write is not None:
-                write.image(image.name, answers)
             if image.drawn:
                 shown.append(picture.Shown(image.path, image.labels, answers))
                 _tell(image, answers)
-        if not asked:
-            raise BadData(f"no images found in {data}")
-        if entities is not None and not about:
+        if not asked and not useless:
+            raise BadData(f"no images found in {', '.join(data)}")
+        if entities is not None and asked and not about:
             raise BadData(
-                f"{wanted.entities}: has no entities of the images in {data}, such as {name!r}"
+                f"{wanted.entities}: has no entities of the images in {', '.join(data)}, such as "
+                f"{name!r}"
             )
     made = [f"{asked} images asked about"]
     if wanted.answers is not None:
         made.append(f"answers written to {wanted.answers}")
     if wanted.picture is not None and shown:
         wanted.picture.parent.mkdir(parents=True, exist_ok=True)
-        title = f"{weights.name}: predictions beside labels"
+        beside = " beside labels" if any(image.labels for image in shown) else ""
+        title = f"{weights.name}: predictions{beside}"
         picture.draw([picture.Section(title, tuple(shown))], wanted.picture)
         made.append(f"{len(shown)} images drawn into {wanted.picture}")
+    if useless:
+        more = f" (and {len(useless) - 1} more)" if len(useless) > 1 else ""
+        raise BadData(f"{useless[0]}{more}")
     return LastWords(reason="Succeeded", message=", ".join(made))
 
 
 def _ask(
     predictor: model.Predictor, image: _Image, entities: Entities | None
-) -> tuple[Prediction, ...] | None:
-    """The answers for one image; None: it cannot be used."""
+) -> tuple[tuple[Prediction, ...], str]:
+    """The answers for one image, and why it cannot be used."""
     if predictor.config.input.crop is None:
         boxes: Sequence[Any] = ()
     elif entities is None:
         boxes = labelled(image.labels)
     elif not (boxes := entities.of(image.name)):
-        return ()
+        return (), ""
     try:
-        return tuple(predictor.predict_file(image.path, boxes))
+        return tuple(predictor.predict_file(image.path, boxes)), ""
     except RefusedImage as error:
-        _log.warning("%s: left out: %s", image.name, error)
-        return None
+        return (), f"{image.name}: {_IN_WORDS.get(str(error), str(error))}"
+    except BadData as error:
+        return (), str(error)
+    except OSError as error:
+        return (), f"{image.name}: {error.strerror or type(error).__name__}"
 
 
 def _tell(image: _Image, answers: Sequence[Prediction]) -> None:
@@ -160,62 +186,23 @@ def _tell(image: _Image, answers: Sequence[Prediction]) -> None:
     _log.info("%s: predicted %s; labelled %s", Path(image.name).name, said, truth)
 
 
-class _Document:
-    """Writes the answers an image at a time, as one JSON document with an image a line."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file, self._next = file, ""
-        head = {"apiVersion": "trainyard.dev/v1alpha1", "kind": PREDICTIONS}
-        file.write(json.dumps(head)[:-1] + ', "images": [')
-
-    def image(self, name: str, answers: Sequence[Prediction]) -> None:
-        entry = {"image": name, "answers": [_wire(answer) for answer in answers]}
-        self._file.write(f"{self._next}\n{json.dumps(entry, ensure_ascii=False)}")
-        self._next = ","
-
-    def end(self) -> None:
-        self._file.write("\n]}\n")
-
-
-def _wire(answer: Prediction) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        "attribute": answer.output.attribute,
-        "value": answer.output.value,
-        "confidence": round(answer.confidence, 6),
-        "geometry": answer.geometry,
-        "points": [round(number, 6) for number in answer.points],
-    }
-    if answer.embedding:
-        wire["embedding"] = list(answer.embedding)
-    return wire
-
-
-@contextmanager
-def _writing(path: Path | None) -> Iterator[_Document | None]:
-    """A document that has its name once it is whole."""
-    if path is None:
-        yield None
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            document = _Document(file)
-            yield document
-            document.end()
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _images(data: str, folder: Path, *, everything: bool) -> Iterator[_Image]:
+def _images(data: Sequence[str], folder: Path, *, everything: bool) -> Iterator[_Image]:
     """The images of the data: all, or those that are drawn."""
-    if "://" in data:
-        return _from_snapshot(data, folder, everything)
-    path = Path(data)
-    if path.is_file():
-        return iter((_Image(path.name, path, (), drawn=True),))
-    return _from_folder(path, everything)
+    files = [path for path in map(Path, data) if path.is_file()]
+    names = Counter(path.name for path in files)
+    number = 0
+    for place in data:
+        path = Path(place)
+        if "://" in place:
+            yield from _from_snapshot(place, folder, everything)
+        elif path.is_dir():
+            yield from _from_folder(path, everything)
+        elif path.is_file():
+            name = path.name if names[path.name] == 1 else place
+            yield _Image(name, path, (), number in _drawn(len(files)), named=True)
+            number += 1
+        else:
+            yield _Image(place, path, (), drawn=False, named=True)
 
 
 def _drawn(count: int) -> range:
