@@ -35,7 +35,7 @@ class Goal:
 GOALS = {
     "digits": Goal("top-1", 0.9),
     "digits-unvaried": Goal("top-1", 0.9),
-    "digit-boxes": Goal("top-1", 0.8),
+    "digit-boxes": Goal("top-1", 0.9),
     "digit-vectors": Goal("recall-at-1", 0.9),
     "nuclei": Goal("mAP50", 0.5),
     "nuclei-masks": Goal("mask-mAP50", 0.6),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from PIL import Image
 from ultralytics.data import utils as data_utils
 from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import LOGGER, SETTINGS
@@ -168,6 +169,8 @@ def quieten_library() -> None:
     # Before each training it has matplotlib search all fonts of the system, which takes seconds,
     # and downloads one that is missing. Nothing here draws with it.
     data_utils.check_font = _no_font
+    # It leaves out images below 10 pixels a side, in silence: from an evaluation, too.
+    data_utils.check_image = _image_size
     integrations = (
         "clearml",
         "comet",
@@ -187,3 +190,12 @@ def quieten_library() -> None:
 
 def _no_font(font: str = "") -> None:
     """Stands in for `ultralytics.utils.checks.check_font`."""
+
+
+def _image_size(im_file: str) -> tuple[str, tuple[int, int]]:
+    """Stands in for `ultralytics.data.utils.check_image`: nothing to say, height and width.
+
+    What a snapshot holds was decoded whole when it was made, and is not to be written anew.
+    """
+    with Image.open(im_file) as image:
+        return "", (image.height, image.width)
