@@ -91,6 +91,7 @@ healthPort: 8081
 namespaces: {{ .Values.namespaces | toJson }}
 resyncSeconds: {{ .Values.resyncSeconds }}
 workers: {{ int .Values.workers }}
+onBusyNode: {{ .Values.onBusyNode }}
 gpuWaitSeconds: {{ int .Values.gpuWaitSeconds }}
 podStartSeconds: {{ int .Values.podStartSeconds }}
 evidenceSeconds: {{ int .Values.evidenceSeconds }}

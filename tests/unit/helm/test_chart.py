@@ -9,6 +9,7 @@ import pytest
 import yaml
 from rendering import CHART, NAMESPACE, REPOSITORY, RenderingRefused, kinds, one, render
 
+from trainyard.decide.facts import OnBusyNode
 from trainyard.operator.settings import (
     CacheSettings,
     DatasetSettings,
@@ -62,6 +63,7 @@ def test_every_setting_can_be_set() -> None:
         namespaces=("a", "b"),
         resync_seconds=60,
         workers=2,
+        on_busy_node=OnBusyNode.REJECT,
         gpu_wait_seconds=5,
         pod_start_seconds=30,
         evidence_seconds=7,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from trainyard.decide.facts import OnBusyNode
 from trainyard.operator.settings import SettingsError, load_settings, parse_settings
 from trainyard.operator.wiring import decision_settings, pod_settings
 
@@ -144,6 +145,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a port out of range": (
         {"healthPort": 70000},
         "settings.yaml: healthPort: Input should be less than or equal to 65535 (given: '70000')",
+    ),
+    "an unknown way with a busy node": (
+        {"onBusyNode": "Wait"},
+        "settings.yaml: onBusyNode: Input should be 'Queue' or 'Reject' (given: \"'Wait'\")",
     ),
     "no workers": (
         {"workers": 0},
@@ -291,6 +296,11 @@ class TestNamespaceOfTheLeadersLease:
 class TestWiring:
     def test_decisions_know_how_long_a_pod_may_take_to_start(self) -> None:
         assert decision_settings(parse_settings(text(podStartSeconds=7))).pod_start_seconds == 7
+
+    def test_what_becomes_of_a_process_of_a_busy_node(self) -> None:
+        assert decision_settings(parse_settings(text())).on_busy_node is OnBusyNode.QUEUE
+        rejecting = parse_settings(text(onBusyNode="Reject"))
+        assert decision_settings(rejecting).on_busy_node is OnBusyNode.REJECT
 
     def test_decisions_know_what_pods_tolerate(self) -> None:
         tolerations = [

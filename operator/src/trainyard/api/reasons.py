@@ -68,6 +68,7 @@ class Reason(StrEnum):
     QUARANTINED = "Quarantined"  # nobody knows whether the last training on the node is over
     AWAITING_EVIDENCE = "AwaitingEvidence"  # the pod is being ended, its kubelet has not said so
     BACKING_OFF = "BackingOff"  # a failed attempt is followed by the next one after a while
+    NODE_BUSY = "NodeBusy"  # an older process of the node is not finished, with onBusyNode: Reject
     RELEASED = "Released"  # the run is over and the node is free for the next
 
     # Running.

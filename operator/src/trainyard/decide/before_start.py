@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from trainyard.api.process import OnExistingRun
 from trainyard.api.process_status import Attempt, ProcessPhase, Resolved
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
 from trainyard.decide import attempts, display
 from trainyard.decide.actions import CreateTrainingJob, SuspendJob
+from trainyard.decide.busy_node import is_refused
 from trainyard.decide.conditions import find, is_true
 from trainyard.decide.data_status import data_status
 from trainyard.decide.deadlines import start_deadline
@@ -29,6 +31,9 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
     if facts.job is not None and facts.job.live and facts.job.owner_uid == process.metadata.uid:
         # Nobody unsuspends it before the attempt is on record and the lock is held.
         draft.actions.append(SuspendJob(facts.job))
+    reuses = process.spec.on_existing_run is OnExistingRun.REUSE
+    if not reuses and is_refused(facts, draft):
+        return
     if process.spec.suspend:
         draft.phase(ProcessPhase.CREATED, Reason.DRAFT)
         draft.condition(
@@ -60,7 +65,8 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
             draft.phase(ProcessPhase.QUEUED, finding.reason)
             draft.again(draft.now + POLL)
         return
-    if is_reused(facts, draft):
+    # What takes an earlier run needs no node.
+    if is_reused(facts, draft) or is_refused(facts, draft):
         return
     draft.condition(
         ConditionType.VALIDATED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from trainyard.api.capability import Capability
 from trainyard.api.comparison import Comparison
@@ -355,6 +356,13 @@ class LockFacts:
     """Unfinished Jobs of the node whose attempt is over or whose process is finished or gone."""
 
 
+class OnBusyNode(StrEnum):
+    """What becomes of a process whose node has an unfinished one."""
+
+    QUEUE = "Queue"
+    REJECT = "Reject"
+
+
 @dataclass(frozen=True)
 class DecisionSettings:
     """The settings that decisions depend on."""
@@ -369,6 +377,7 @@ class DecisionSettings:
     """How long a pod may be refused, unschedulable or without its image before it is given up."""
     store: StoreLocation = field(default_factory=StoreLocation)
     progress_url: str | None = None
+    on_busy_node: OnBusyNode = OnBusyNode.QUEUE
     allowed_weights: frozenset[str] = frozenset()
     """SHA-256 of the weights that training may start from."""
     allowed_images: frozenset[str] = frozenset()

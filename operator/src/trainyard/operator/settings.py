@@ -13,6 +13,7 @@ from trainyard.api._base import Sha256, StrictModel
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.run import StoreLocation
 from trainyard.api.template import QUANTITY, ImageByDigest, Quantity
+from trainyard.decide.facts import OnBusyNode
 
 SETTINGS_ENV = "TRAINYARD_SETTINGS"
 DEFAULT_PATH = Path("/etc/trainyard/settings.yaml")
@@ -255,6 +256,8 @@ class Settings(StrictModel):
     """Every so often the cache is replaced from a LIST of our own."""
     workers: Annotated[int, Field(ge=1, le=32)] = 4
     """Objects that are reconciled at the same time."""
+    on_busy_node: OnBusyNode = OnBusyNode.QUEUE
+    """What becomes of a process whose node has an unfinished one: it waits, or is refused."""
     gpu_wait_seconds: Annotated[int, Field(ge=0)] = 600
     """How long a node may show too few GPUs before a process that needs them fails."""
     pod_start_seconds: Annotated[int, Field(ge=1)] = 600

@@ -40,6 +40,7 @@ def decision_settings(settings: Settings) -> DecisionSettings:
         pod_start_seconds=settings.pod_start_seconds,
         store=settings.store.location,
         progress_url=settings.progress.url,
+        on_busy_node=settings.on_busy_node,
         allowed_weights=frozenset(settings.trainer.allowed_weights),
         allowed_images=frozenset(settings.trainer.allowed_images),
         dataset_limits=SnapshotLimits(

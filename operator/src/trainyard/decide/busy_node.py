@@ -1,0 +1,38 @@
+"""The setting `onBusyNode: Reject`: a machine has one unfinished process, later ones are refused.
+
+By default they stand in the queue of the node.
+"""
+
+from __future__ import annotations
+
+from trainyard.api.process_status import ProcessPhase
+from trainyard.api.reasons import ConditionType, Reason
+from trainyard.decide.conditions import is_true
+from trainyard.decide.draft import StatusDraft
+from trainyard.decide.facts import OnBusyNode, ProcessFacts
+from trainyard.decide.queue import as_rival
+
+
+def is_refused(facts: ProcessFacts, draft: StatusDraft) -> bool:
+    """Whether the process has failed because an older one of its node is not finished.
+
+    Whatever keeps that one from its end: it may run, wait, be stopped or be a draft. Who stands in
+    the queue already, from a time when the setting was another, stays.
+    """
+    if facts.settings.on_busy_node is not OnBusyNode.REJECT:
+        return False
+    if is_true(draft.old.conditions, ConditionType.VALIDATED):
+        return False
+    me = as_rival(facts.process)
+    older = [rival for rival in facts.rivals if (rival.created, rival.key) < (me.created, me.key)]
+    if not older:
+        return False
+    first = min(older, key=lambda rival: (rival.created, rival.key))
+    message = (
+        f"node {facts.process.spec.target_node} has the unfinished TrainingProcess {first.key} "
+        f"({first.phase or ProcessPhase.CREATED}), and the operator's setting onBusyNode is "
+        "Reject: wait for its end or delete it, then create a new process, or use another node"
+    )
+    draft.condition(ConditionType.NODE_RESERVED, False, Reason.NODE_BUSY, message)
+    draft.fail(Reason.NODE_BUSY, message)
+    return True
