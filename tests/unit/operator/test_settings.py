@@ -148,7 +148,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown way with a busy node": (
         {"onBusyNode": "Wait"},
-        "settings.yaml: onBusyNode: Input should be 'Queue' or 'Reject' (given: \"'Wait'\")",
+        "settings.yaml: onBusyNode: Input should be 'Queue' or 'Reject' (given: 'Wait')",
     ),
     "no workers": (
         {"workers": 0},
