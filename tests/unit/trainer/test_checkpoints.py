@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.unit.labelled import BUCKET
 from tests.unit.trainer.pods import Bench, Ended, Operator, sealed
@@ -173,6 +174,8 @@ def test_a_resumed_run_trains_only_what_is_left(
     best = max(epochs, key=lambda entry: (entry["devAccuracy"], entry["epoch"]))
     metrics = json.loads((tmp_path / "got" / "metrics.json").read_text())
     assert (metrics["bestEpoch"], metrics["epochsTrained"]) == (best["epoch"], EPOCHS)
+    with Image.open(tmp_path / "got" / "curves.png") as curves:
+        assert f"epochs 1 to {EPOCHS};" in curves.text["Description"]  # type: ignore[attr-defined]
     model.load(tmp_path / "got" / "model.pth", tmp_path / "got" / "config.yaml")
 
     # Averaged weights and optimiser went on counting: 2 steps an epoch, then 4.

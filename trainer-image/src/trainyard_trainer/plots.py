@@ -58,7 +58,7 @@ def curves(
     name
         Of the run.
     history
-        All epochs, over all attempts.
+        All epochs, over all attempts; at least one.
     metric
         Name of the primary metric.
     best_epoch
@@ -69,8 +69,7 @@ def curves(
         The PNG to write.
     """
     epochs = [report.epoch for report in history]
-    first, last = (epochs[0], epochs[-1]) if epochs else (0, 0)
-    words = f"{name}: learning curves of epochs {first} to {last}"
+    words = f"{name}: learning curves of epochs {epochs[0]} to {epochs[-1]}"
     if test is not None:
         words += f"; {metric} on test {test:.3f}"
     with _figure(path, 8.0, 7.5, words) as figure:
@@ -98,7 +97,7 @@ def curves(
         bottom.set_ylabel("learning rate")
         bottom.set_ylim(bottom=0)
         bottom.set_xlabel("epoch")
-        bottom.set_xlim(first - 0.5, last + 0.5)
+        bottom.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         bottom.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for axes in (top, middle, bottom):
             axes.grid(alpha=0.3)
