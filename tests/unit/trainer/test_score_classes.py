@@ -16,7 +16,7 @@ from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import TrainSettings
 from trainyard_trainer.engines.classify import Classifier
 from trainyard_trainer.engines.score_classes import Answers, best_confidence, summary
-from trainyard_trainer.engines.yolo import class_name
+from trainyard_trainer.engines.yolo import class_name, quieten_library
 
 
 def answers(*said: tuple[int, dict[int, float]]) -> Answers:
@@ -109,7 +109,10 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_an_evaluation_is_what_the_model_says_image_by_image(layout: Path, tmp_path: Path) -> None:
+def test_an_evaluation_is_what_the_model_says_image_by_image(
+    layout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quieten_library()
     torch.manual_seed(1)
     engine = Classifier()
     model = engine._build({**_architecture()}, 3).eval()
@@ -146,7 +149,9 @@ def test_an_evaluation_is_what_the_model_says_image_by_image(layout: Path, tmp_p
     assert len(set(right.values())) > 5
     assert found.metrics["top-1"] == pytest.approx(np.trace(expected) / 11)
     assert all(math.isfinite(value) for value in found.metrics.values())
+    # No image shows class 1, which is no error.
     assert found.classes[1].metrics == {}
+    assert "ERROR" not in capsys.readouterr().out
 
 
 def _architecture() -> dict[str, object]:
