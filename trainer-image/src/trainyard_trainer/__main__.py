@@ -1,4 +1,4 @@
-"""`python -m trainyard_trainer snapshot|run FILE`, or `predict`."""
+"""`python -m trainyard_trainer COMMAND ...`."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from pathlib import Path
 
 from trainyard_trainer.faults import GPUNotVisible, InvalidRunFile
@@ -17,6 +18,13 @@ _CGROUP = Path("/sys/fs/cgroup")
 def workdir() -> Path:
     """The folder that everything is written to; the rest of a pod's disk is read-only."""
     return Path(os.environ.get(WORKDIR_VARIABLE) or "/tmp/work")  # noqa: S108 -- an emptyDir
+
+
+def emptied(folder: Path) -> Path:
+    """A folder that holds nothing of an earlier try."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def cpu_count(requested: float | None = None, cgroup: Path = _CGROUP) -> int:

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from trainyard.api.documents import DocumentError, dump_yaml, load_yaml
+from trainyard.api.report import ExitCode
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.images import ImageFacts, inspect, plain_image
 from trainyard_trainer.config import InputRule, ModelConfig
@@ -36,6 +37,7 @@ class UnusableModel(Fault):
     """A model file or its config.yaml cannot be used."""
 
     reason = "UnusableModel"
+    exit_code = ExitCode.BAD_DATA
 
 
 @dataclass(frozen=True)

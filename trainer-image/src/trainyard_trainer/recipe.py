@@ -18,7 +18,14 @@ from trainyard.stores import Store
 from trainyard_trainer import checkpoint, export, metrics, model, publish
 from trainyard_trainer.describe import describe
 from trainyard_trainer.engines import engine_for
-from trainyard_trainer.engines.base import Resume, Saved, SplitResult, Trained, Watcher
+from trainyard_trainer.engines.base import (
+    Resume,
+    Saved,
+    SplitResult,
+    Trained,
+    TrainSettings,
+    Watcher,
+)
 from trainyard_trainer.estimate import Estimate
 from trainyard_trainer.faults import Stopped
 from trainyard_trainer.illustrate import Story, illustrate
@@ -126,6 +133,16 @@ class Recipe:
         )
         self._out = self.places.work / "artefacts"
         self._out.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def engine(self) -> TrainingEngine:
+        """What trains."""
+        return self._engine
+
+    @property
+    def settings(self) -> TrainSettings:
+        """What it is told."""
+        return self._settings
 
     @contextmanager
     def kept(self) -> Iterator[None]:

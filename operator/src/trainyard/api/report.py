@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     BAD_DATA = 65
-    """EX_DATAERR: labels or images that cannot be used."""
+    """EX_DATAERR: labels, images or a checkpoint that cannot be used."""
     STORE_UNAVAILABLE = 69
     """EX_UNAVAILABLE: the object store did not answer, or refused."""
     INTERNAL_ERROR = 70

@@ -26,6 +26,8 @@ class _Entry:
 
 COMMANDS = {
     "run": _Entry("run", "run", "Train on this machine what manifests describe."),
+    "generate": _Entry("generate", "generate", "Make folders to work in."),
+    "train": _Entry("train", "train", "Train, evaluate and export in the folder of a training."),
     "models": _Entry("models", "models", "List and download finished models."),
     "datasets": _Entry("datasets", "datasets", "Check, upload, split and look at labelled images."),
     "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),

@@ -14,6 +14,7 @@ from torchvision.datasets import ImageFolder
 from ultralytics.data.augment import classify_transforms
 
 from trainyard.api.template import Engine
+from trainyard.api.training_folder import WEIGHTS
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines import embed_training as training
 from trainyard_trainer.engines.base import (
@@ -30,7 +31,7 @@ from trainyard_trainer.engines.base import (
 from trainyard_trainer.engines.class_folders import ClassFolders
 from trainyard_trainer.engines.classify import train_transforms
 from trainyard_trainer.engines.embedding import Compared, EmbeddingNetwork
-from trainyard_trainer.engines.engine import WEIGHTS, TrainingEngine
+from trainyard_trainer.engines.engine import TrainingEngine
 from trainyard_trainer.engines.fine_tuning import class_rows, take_over
 from trainyard_trainer.engines.retrieval import Retrieval, retrieve
 from trainyard_trainer.engines.yolo import quieten_library

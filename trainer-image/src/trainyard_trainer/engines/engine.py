@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     import torch
 
 
-WEIGHTS = "train/weights"
-"""Where checkpoints lie below the folder of a training."""
-
-
 class TrainingEngine(abc.ABC):
     """Trains, evaluates and runs models of one kind."""
 

@@ -27,7 +27,7 @@ from trainyard_trainer.engines.class_folders import class_name
 from trainyard_trainer.engines.engine import TrainingEngine
 from trainyard_trainer.engines.fine_tuning import class_rows
 from trainyard_trainer.engines.seen import FirstSeen, Shapes
-from trainyard_trainer.faults import Stopped
+from trainyard_trainer.faults import InvalidRunFile, Stopped
 
 
 class YoloEngine(TrainingEngine):
@@ -106,6 +106,8 @@ class YoloEngine(TrainingEngine):
         """The model of a checkpoint of the library, which is a pickle."""
         quieten_library()
         model, content = load_checkpoint(path)
+        if model.task != self.task:
+            raise InvalidRunFile(f"it is of the task {model.task}, not {self.task}")
         epoch = int(content.get("epoch", -1)) + 1
         return Trained(
             # Half precision is what the checkpoint kept.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,13 +12,14 @@ import click
 from trainyard.api.documents import dump_yaml
 from trainyard.api.run import RUN_FILE, RunFile
 from trainyard.cli import options
+from trainyard.cli.commands.local_options import cpu_option, source_options
 from trainyard.cli.data.opening import folder_uri
 from trainyard.cli.local.attempts import Done, done, standing
 from trainyard.cli.local.check import NAMESPACE, facts_of, run_file_of
-from trainyard.cli.local.results import print_results
+from trainyard.cli.local.results import print_results, shortcut
 from trainyard.cli.local.snapshots import Snapshots
 from trainyard.cli.local.sources import Folders, folders, store_for
-from trainyard.cli.local.trainer import call, look_for_trainer
+from trainyard.cli.local.trainer import call, look_for_trainer, trainer_command
 from trainyard.cli.locked import only_one
 from trainyard.cli.manifests.reading import read_manifests
 from trainyard.cli.output import note
@@ -39,22 +41,9 @@ OFTEN = "30"
     metavar="FOLDER",
     help="Folder (or file) of manifests, as for kubectl apply.",
 )
-@click.option(
-    "--volume",
-    "volumes",
-    multiple=True,
-    metavar="CLAIM=FOLDER",
-    help="Folder that stands for a volume.",
-)
-@click.option(
-    "--bucket",
-    "buckets",
-    multiple=True,
-    metavar="NAME=FOLDER",
-    help="Folder that stands for a bucket.  [default: the bucket itself]",
-)
+@source_options
 @click.option("--process", metavar="NAME", help="Which, if there are several.")
-@click.option("--cpu", is_flag=True, help="Train on the CPU, whatever the template asks for.")
+@cpu_option
 @click.option(
     "--output-folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -89,13 +78,15 @@ def run(
     known.check(facts.datasets.values())
     store = store_for(facts.datasets.values(), known, options.target())
     output_folder.mkdir(parents=True, exist_ok=True)
-    first = run_file_of(facts, Snapshots(store, root, NAMESPACE, known))
+    snapshots = Snapshots(store, root, NAMESPACE, known)
+    facts = replace(facts, datasets=snapshots.of_all(facts.datasets))
+    first = run_file_of(facts, store)
     there = standing(store, first)
     if isinstance(there, Done):
         note(f"TrainingProcess {first.name} is done already, with these inputs")
-        print_results(first, there, output_folder)
-        return
-    print_results(first, _train(store, there, output_folder), output_folder)
+    else:
+        there = _train(store, there, output_folder)
+    print_results(first.name, there, shortcut(first.name, there.folder, output_folder))
 
 
 def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:
@@ -106,7 +97,7 @@ def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:
         _say(attempt)
         (folder / RUN_FILE).write_text(dump_yaml(attempt.to_wire()), encoding="utf-8")
         words = call(
-            ["run", folder / RUN_FILE],
+            trainer_command("run", folder / RUN_FILE),
             folder=folder,
             environ={
                 "TRAINYARD_WORKDIR": str(folder),

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from trainyard.api.comparison import SplitName
-from trainyard.api.dataset import Dataset
 from trainyard.api.meta import Resource
+from trainyard.api.model import TrainedModel
 from trainyard.api.process import Overrides, TrainingProcess
 from trainyard.api.run import RunFile
+from trainyard.api.template import TrainingTemplate
 from trainyard.cli.errors import CommandError
-from trainyard.cli.local.snapshots import Snapshots
 from trainyard.cli.manifests.reading import Manifests
 from trainyard.cli.output import note
 from trainyard.datasets.splits import compare_splits
@@ -19,7 +19,7 @@ from trainyard.decide.data_status import data_status
 from trainyard.decide.facts import DecisionSettings, ProcessFacts
 from trainyard.decide.inputs import resolve_now
 from trainyard.decide.validation import validate
-from trainyard.stores import StoreError
+from trainyard.stores import Store, StoreError
 
 NAMESPACE = "local"
 """Of everything that is trained without a cluster, whatever its manifests say."""
@@ -59,46 +59,65 @@ def facts_of(
                 f"TrainingProcess {process.metadata.name} names the {kind} {name}, which is not "
                 f"in {place}: it has {listed}"
             )
-    process = _here(process, cpu=cpu)
-    facts = ProcessFacts(
-        process=process,
-        settings=DecisionSettings(image=IMAGE, store_root=root),
-        capability=manifests.capabilities[spec.capability],
-        template=manifests.templates[spec.template],
-        datasets={name: manifests.datasets[name] for name in names},
-    )
-    _refuse(facts, before_data=True)
-    return facts
-
-
-def _here(process: TrainingProcess, *, cpu: bool) -> TrainingProcess:
-    spec = process.spec
-    if cpu:
-        said = {} if spec.overrides is None else spec.overrides.to_wire()
-        said["resources"] = said.get("resources", {}) | {"gpus": 0}
-        spec = spec.model_copy(update={"overrides": Overrides.model_validate(said)})
     meta = process.metadata.model_copy(update={"namespace": NAMESPACE})
-    return process.model_copy(update={"spec": spec, "metadata": meta})
+    template = manifests.templates[spec.template]
+    return checked(
+        ProcessFacts(
+            process=with_cpu(process.model_copy(update={"metadata": meta}), cpu=cpu),
+            settings=settings_for(root, template, manifests.models.values()),
+            capability=manifests.capabilities[spec.capability],
+            template=template,
+            datasets={name: manifests.datasets[name] for name in names},
+            base_model=manifests.models.get(template.spec.base_model.trained_model or ""),
+        ),
+        before_data=True,
+    )
 
 
-def run_file_of(facts: ProcessFacts, snapshots: Snapshots) -> RunFile:
-    """Make the snapshots, compare the splits, decide; the run.yaml of the first attempt.
+def settings_for(
+    root: str, template: TrainingTemplate, models: Iterable[TrainedModel]
+) -> DecisionSettings:
+    """Settings of a person who trains on a machine of their own: what they name is allowed."""
+    weights = [model.spec.artefacts.weights for model in models]
+    allowed = {item.sha256 for item in weights if item is not None}
+    if (named := template.spec.base_model.weights) is not None:
+        allowed.add(named.sha256)
+    return DecisionSettings(image=IMAGE, store_root=root, allowed_weights=frozenset(allowed))
+
+
+def with_cpu(process: TrainingProcess, *, cpu: bool) -> TrainingProcess:
+    """The process, without a GPU if that is wanted."""
+    if not cpu:
+        return process
+    said = {} if process.spec.overrides is None else process.spec.overrides.to_wire()
+    said["resources"] = said.get("resources", {}) | {"gpus": 0}
+    spec = process.spec.model_copy(update={"overrides": Overrides.model_validate(said)})
+    return process.model_copy(update={"spec": spec})
+
+
+def run_file_of(facts: ProcessFacts, store: Store) -> RunFile:
+    """Compare the splits and decide; the run.yaml of the first attempt.
 
     The run's UID is made of its name and its fingerprint: the same inputs are the same run, which
     goes on where it was; others are another one.
 
+    Parameters
+    ----------
+    facts
+        With snapshots.
+    store
+        Has them.
+
     Raises
     ------
     CommandError
-        If the data cannot be used, or does not fit; a warning about it is only told.
+        If the data does not fit; a warning about it is only told.
     """
-    datasets = {name: snapshots.of(item) for name, item in facts.datasets.items()}
     try:
-        data = compare_splits(snapshots.store, _uris(facts, datasets))
+        data = compare_splits(store, _uris(facts))
     except StoreError as error:
         raise CommandError(f"the splits cannot be compared: {error}") from None
-    facts = replace(facts, datasets=datasets, data=data)
-    _refuse(facts)
+    facts = checked(replace(facts, data=data))
     known = data_status(facts)
     for warning in known.warnings if known is not None else ():
         note(f"{warning.reason}: {warning.message}")
@@ -109,17 +128,29 @@ def run_file_of(facts: ProcessFacts, snapshots: Snapshots) -> RunFile:
     return resolve_now(replace(facts, process=process))[1]
 
 
-def _refuse(facts: ProcessFacts, *, before_data: bool = False) -> None:
-    """Refuse what the operator would fail, or would wait for in vain."""
+def checked(facts: ProcessFacts, *, before_data: bool = False) -> ProcessFacts:
+    """The facts, unless the operator would fail the process, or wait for something in vain.
+
+    Parameters
+    ----------
+    before_data
+        There are no snapshots yet.
+
+    Raises
+    ------
+    CommandError
+        With the operator's reason and sentence.
+    """
     finding = validate(facts)
     if finding is not None and (finding.final or not before_data):
         raise CommandError(
             f"TrainingProcess {facts.process.metadata.name}: {finding.reason}: {finding.message}"
         )
+    return facts
 
 
-def _uris(facts: ProcessFacts, datasets: Mapping[str, Dataset]) -> dict[SplitName, tuple[str, ...]]:
-    splits = facts.process.spec.datasets
+def _uris(facts: ProcessFacts) -> dict[SplitName, tuple[str, ...]]:
+    splits, datasets = facts.process.spec.datasets, facts.datasets
 
     def uris(names: Iterable[str]) -> tuple[str, ...]:
         found = (datasets[name].status.snapshot for name in names)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from trainyard.api.evaluation import EvaluationFile
 from trainyard.api.manifest import ArtefactRole
-from trainyard.api.run import RunFile
 from trainyard.cli.local.attempts import Done
 from trainyard.cli.output import print_metrics
 from trainyard.decide.display import size
@@ -17,12 +17,19 @@ MODELS = "models"
 """Below the folder of runs: a link to the newest model of each process."""
 
 
-def print_results(run: RunFile, done: Done, root: Path) -> None:
-    """Say how good the model is, where it lies, and what to do next."""
-    folder = _shortcut(run.name, done.folder, root)
+def print_results(name: str, done: Done, folder: Path) -> None:
+    """Say how good the model is, and where it lies.
+
+    Parameters
+    ----------
+    name
+        Of the TrainingProcess.
+    folder
+        The way to the model's folder, as people go it.
+    """
     manifest = done.manifest
     splits = {"dev": manifest.dev, "test": manifest.test}
-    click.echo(f"{run.name}: {manifest.epochs_trained} epochs, {manifest.primary_metric} decides")
+    click.echo(f"{name}: {manifest.epochs_trained} epochs, {manifest.primary_metric} decides")
     print_metrics(
         {
             f"{split.upper()} ({result.samples})": {
@@ -39,7 +46,7 @@ def print_results(run: RunFile, done: Done, root: Path) -> None:
     click.echo(f"beside    {others}")
 
 
-def _shortcut(name: str, folder: Path, root: Path) -> Path:
+def shortcut(name: str, folder: Path, root: Path) -> Path:
     """A short way to a model's folder; the folder itself where links cannot be made."""
     link = root / MODELS / name
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -52,3 +59,18 @@ def _shortcut(name: str, folder: Path, root: Path) -> Path:
     except OSError:
         return folder
     return link
+
+
+def print_evaluation(file: EvaluationFile, place: Path) -> None:
+    """Say what was measured, and where it is written."""
+    click.echo(f"plan {file.plan}: {file.primary_metric} decides")
+    print_metrics(
+        {
+            f"{split.upper()} ({result.samples})": {
+                name: f"{value:.4f}" for name, value in result.metrics.items()
+            }
+            for split, result in (("dev", file.dev), ("test", file.test))
+            if result is not None
+        }
+    )
+    click.echo(f"\nmetrics   {place}, {place.with_name(f'{place.stem}-metrics.json')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -58,6 +59,10 @@ class Snapshots:
     root: str
     namespace: str
     folders: Folders
+
+    def of_all(self, datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
+        """Each with its snapshot; raises as `of`."""
+        return {name: self.of(dataset) for name, dataset in datasets.items()}
 
     def of(self, dataset: Dataset) -> Dataset:
         """The dataset with its snapshot, as the operator would keep it.

@@ -45,22 +45,28 @@ def look_for_trainer() -> None:
         )
 
 
+def trainer_command(*arguments: str | Path) -> list[str]:
+    """The trainer's command line."""
+    # -P: a folder in which a person stands adds no module of the same name.
+    return [sys.executable, "-P", "-m", "trainyard_trainer", *map(str, arguments)]
+
+
 def call(
-    arguments: Sequence[str | Path],
+    command: Sequence[str],
     *,
     folder: Path,
     environ: Mapping[str, str] | None = None,
     inherited: tuple[int, ...] = (),
     going_on: str = "",
 ) -> LastWords:
-    """Run a command of the trainer to its end; gives its last words.
+    """Run the trainer to its end; gives its last words.
 
     Ctrl-C reaches both: the trainer keeps a checkpoint and ends, a second one ends it at once.
 
     Parameters
     ----------
-    arguments
-        For `python -m trainyard_trainer`.
+    command
+        `trainer_command`, or a script that calls the trainer.
     folder
         For its last words.
     environ
@@ -77,8 +83,6 @@ def call(
     """
     words_file = folder / "last-words.json"
     words_file.unlink(missing_ok=True)
-    # -P: a folder in which a person stands adds no module of the same name.
-    command = [sys.executable, "-P", "-m", "trainyard_trainer", *map(str, arguments)]
     child = subprocess.Popen(
         command,
         env={**os.environ, **(environ or {}), LAST_WORDS: str(words_file)},
