@@ -71,6 +71,7 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path, Path, Path]:
 
 @train.command()
 @click.argument("folder", metavar="[DIR]", type=_FOLDER, default=Path())
+@options.cluster_options
 def start(folder: Path) -> None:
     """Prepare, train and evaluate.
 
