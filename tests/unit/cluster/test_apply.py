@@ -28,7 +28,6 @@ from trainyard.decide.actions import (
     CreateTrainingJob,
     DeleteJob,
     DeletePod,
-    Happening,
     SuspendJob,
 )
 from trainyard.decide.results import model_spec
@@ -285,22 +284,3 @@ class TestModel:
             applier.act(self.action(), "demo")
         assert fake.objects[MODEL_PATH] == theirs
         assert cache.get(MODEL, "demo/digits") is not None
-
-
-class TestEvent:
-    def test_is_about_the_object_and_is_posted_once(self, applier: Applier, fake: FakeApi) -> None:
-        raw = fake.put(PROCESS_PATH, process().to_wire())
-        for _ in range(2):
-            applier.tell(raw, Happening("Failed", "x" * 2000, warning=True), NOW)
-        events = [item for path, item in fake.objects.items() if "/events/" in path]
-        (event,) = events
-        assert event["regarding"]["uid"] == UID
-        assert (event["type"], event["reason"], len(event["note"])) == ("Warning", "Failed", 1000)
-        assert event["reportingController"] == "trainyard.dev/operator"
-        assert event["eventTime"] == "2026-11-23T12:00:00.000000Z"
-
-    def test_names_fit_the_longest_object(self, applier: Applier, fake: FakeApi) -> None:
-        raw = fake.put(PROCESS_PATH, process("x" * 63).to_wire())
-        applier.tell(raw, Happening("Queued", "m"), NOW)
-        (name,) = [path.rpartition("/")[2] for path in fake.objects if "/events/" in path]
-        assert len(name) <= 253

@@ -16,7 +16,8 @@ from trainyard.api.process_status import (
 )
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import Happening
-from trainyard.decide.draft import StatusDraft, happenings
+from trainyard.decide.draft import StatusDraft
+from trainyard.decide.events import happenings
 
 ATTEMPT = Attempt(number=1, node="gpu-1", start_time=NOW)
 

@@ -33,7 +33,7 @@ from trainyard.api.process_status import ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType
 from trainyard.decide.actions import CreateModel, CreateTrainingJob, StartJob, SuspendJob
 from trainyard.decide.conditions import find
-from trainyard.decide.draft import happenings
+from trainyard.decide.events import happenings
 from trainyard.decide.facts import Mismatch, ProcessFacts, Rival, Unavailable
 from trainyard.decide.process import decide_process, when_not_created, when_refused
 

@@ -68,3 +68,20 @@ def test_deciding_again_with_the_written_status_changes_nothing(decide: Any, mad
     stored = type(first.status).model_validate(first.status.to_wire())
     second = decide(made.model_copy(update={"status": stored}), after(60))
     assert second.status.to_wire() == first.status.to_wire()
+
+
+def test_a_template_that_cannot_be_used_is_told_of_and_so_is_its_mending() -> None:
+    broken = template(evaluation={"primaryMetric": "mAP50"})
+    first = decide_template(broken, NOW)
+    (event,) = first.events
+    assert (event.reason, event.warning) == ("InvalidTemplate", True)
+    stored = broken.model_copy(update={"status": first.status})
+    assert decide_template(stored, NOW).events == ()
+    mended = template().model_copy(update={"status": first.status})
+    (event,) = decide_template(mended, NOW).events
+    assert (event.reason, event.warning) == ("Accepted", False)
+
+
+def test_what_can_be_used_from_the_start_is_not_told_of() -> None:
+    assert decide_template(template(), NOW).events == ()
+    assert decide_capability(capability(), NOW).events == ()

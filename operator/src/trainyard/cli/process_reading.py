@@ -12,7 +12,7 @@ from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.resources import PROCESS
 from trainyard.decide.conditions import find, is_true
-from trainyard.decide.draft import why
+from trainyard.decide.events import why
 
 AT_REST = (ProcessPhase.SUSPENDED, ProcessPhase.CREATED)
 UNSEEN = "not seen by the operator yet"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,12 +17,12 @@ from trainyard.api.meta import (
 from trainyard.cluster import objects, parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
-from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid, NamespaceEnding
+from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid
+from trainyard.cluster.events import Events
 from trainyard.cluster.lock import NodeLock, Refused
 from trainyard.cluster.pods import PodSettings
 from trainyard.cluster.resources import (
     CONFIG_MAP,
-    EVENT,
     JOB,
     MODEL,
     POD,
@@ -42,8 +41,6 @@ from trainyard.decide.actions import (
     SuspendJob,
 )
 
-REPORTER = "trainyard.dev/operator"
-
 
 class Applier:
     """The only writer. Every action is safe to repeat after a crash at any point of it."""
@@ -60,7 +57,7 @@ class Applier:
         self._cache = cache
         self._lock = lock
         self._pods = pods
-        self._instance = instance
+        self._events = Events(api, instance)
 
     def act(self, action: Action, namespace: str) -> Refused | None:
         """Carry out one action; a refusal to start a Job now is no error.
@@ -123,33 +120,7 @@ class Applier:
 
     def tell(self, raw: Json, happening: Happening, now: datetime) -> None:
         """Post one event about an object."""
-        meta = parse.metadata(raw)
-        stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        seed = f"{meta.get('uid')} {happening.reason} {happening.message} {stamp}"
-        name = f"{meta['name'][:200]}.{hashlib.sha256(seed.encode()).hexdigest()[:16]}"
-        body = {
-            "apiVersion": EVENT.api_version,
-            "kind": EVENT.kind,
-            "metadata": {"name": name, "namespace": meta.get("namespace")},
-            "eventTime": stamp,
-            "reportingController": REPORTER,
-            "reportingInstance": self._instance[:128],
-            "action": "Reconcile",
-            "type": "Warning" if happening.warning else "Normal",
-            "reason": happening.reason,
-            "note": happening.message[:1000],
-            "regarding": {
-                "apiVersion": raw.get("apiVersion"),
-                "kind": raw.get("kind"),
-                "name": meta["name"],
-                "namespace": meta.get("namespace"),
-                "uid": meta.get("uid"),
-            },
-        }
-        try:
-            self._api.create(EVENT, body, meta.get("namespace"))
-        except (AlreadyExists, NamespaceEnding):
-            return
+        self._events.tell(raw, happening, now)
 
     def _create_bundle(self, bundle: objects.Bundle, namespace: str) -> None:
         """Create Job and ConfigMap; what is there already must be ours and say the same."""

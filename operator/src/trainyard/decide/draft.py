@@ -8,8 +8,9 @@ from typing import Any
 
 from trainyard.api.process_status import ProcessDisplay, ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType, Reason
-from trainyard.decide.actions import Action, Decision, Happening
+from trainyard.decide.actions import Action, Decision
 from trainyard.decide.conditions import with_condition
+from trainyard.decide.events import happenings
 
 POLL = timedelta(seconds=15)
 """How often something is looked at again that no event announces."""
@@ -92,44 +93,3 @@ class StatusDraft:
             events=happenings(self.old, status),
             look_again_at=self.look_again_at,
         )
-
-
-def happenings(old: TrainingProcessStatus, new: TrainingProcessStatus) -> tuple[Happening, ...]:
-    """One event for each new warning, and one for a transition: a phase, a reason for waiting."""
-    warnings = tuple(
-        Happening(warning.reason, warning.message, warning=True)
-        for warning in (new.data.warnings if new.data is not None else ())
-        if old.data is None or warning not in old.data.warnings
-    )
-    reason, message = why(new)
-    if old.phase is new.phase and why(old)[0] == reason:
-        return warnings
-    return (
-        *warnings,
-        Happening(
-            reason=str(new.phase) if old.phase is not new.phase else reason,
-            message=message or f"the process is {new.phase}",
-            warning=new.phase is ProcessPhase.FAILED,
-        ),
-    )
-
-
-_TOLD_BY = {
-    ProcessPhase.CREATED: (ConditionType.SUSPENDED,),
-    ProcessPhase.QUEUED: (ConditionType.VALIDATED, ConditionType.NODE_RESERVED),
-    ProcessPhase.STARTING: (ConditionType.NODE_RESERVED, ConditionType.RUNNING),
-    ProcessPhase.RUNNING: (ConditionType.RUNNING,),
-    ProcessPhase.SUSPENDING: (ConditionType.RUNNING, ConditionType.NODE_RESERVED),
-    ProcessPhase.SUSPENDED: (ConditionType.SUSPENDED,),
-    ProcessPhase.SUCCEEDED: (ConditionType.COMPLETE,),
-    ProcessPhase.FAILED: (ConditionType.FAILED,),
-}
-
-
-def why(status: TrainingProcessStatus) -> tuple[str, str]:
-    """Reason and message of the condition that explains the phase."""
-    types = _TOLD_BY.get(status.phase, ()) if status.phase is not None else ()
-    found = [item for type_ in types for item in status.conditions if item.type == type_]
-    not_true = [item for item in found if item.status != "True"]
-    told = (not_true or found[-1:])[:1]
-    return (told[0].reason, told[0].message) if told else ("", "")

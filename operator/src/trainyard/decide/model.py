@@ -15,10 +15,11 @@ from trainyard.api.model import (
 from trainyard.api.process_status import MetricSet
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide import display
-from trainyard.decide.actions import Decision
+from trainyard.decide.actions import Decision, Happening
 from trainyard.decide.base_weights import runs_of
 from trainyard.decide.conditions import with_condition
 from trainyard.decide.draft import POLL
+from trainyard.decide.events import turned
 from trainyard.decide.facts import DecisionSettings, FoundEvaluations, ModelFacts, Unavailable
 from trainyard.decide.results import metric_values
 
@@ -73,7 +74,7 @@ def decide_model(facts: ModelFacts, now: datetime) -> Decision[TrainedModelStatu
         told = _told(status, facts, False, Reason.STORE_UNAVAILABLE, facts.evaluations.message, now)
         # Not before the store has answered do they count as read.
         waiting = status.model_copy(update={"conditions": told})
-        return Decision(waiting, look_again_at=now + POLL)
+        return Decision(waiting, events=_turned(model, waiting), look_again_at=now + POLL)
     changes: dict[str, object] = {"observed_evaluations": mark}
     if facts.evaluations is None:
         folder = runs_of(facts.settings, model.metadata.namespace)
@@ -88,7 +89,12 @@ def decide_model(facts: ModelFacts, now: datetime) -> Decision[TrainedModelStatu
         changes["evaluations"] = tuple(map(_named, facts.evaluations.files))
         all_listed, reason, message = _outcome(facts.evaluations)
         changes["conditions"] = _told(status, facts, all_listed, reason, message, now)
-    return Decision(status.model_copy(update=changes))
+    read = status.model_copy(update=changes)
+    return Decision(read, events=_turned(model, read))
+
+
+def _turned(model: TrainedModel, status: TrainedModelStatus) -> tuple[Happening, ...]:
+    return turned(model.status.conditions, status.conditions, ConditionType.EVALUATIONS_READ)
 
 
 def _told(

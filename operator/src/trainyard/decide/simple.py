@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 from trainyard.api.capability import Capability, CapabilityStatus
 from trainyard.api.meta import Condition
@@ -10,6 +11,7 @@ from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.template import BaseModelRef, TrainingTemplate, TrainingTemplateStatus
 from trainyard.decide.actions import Decision
 from trainyard.decide.conditions import with_condition
+from trainyard.decide.events import turned
 from trainyard.decide.recipe import problem
 
 
@@ -23,7 +25,7 @@ def decide_capability(capability: Capability, now: datetime) -> Decision[Capabil
             "conditions": _ready(capability.status.conditions, None, generation, now),
         }
     )
-    return Decision(status)
+    return _told(capability.status, status)
 
 
 def decide_template(template: TrainingTemplate, now: datetime) -> Decision[TrainingTemplateStatus]:
@@ -38,7 +40,14 @@ def decide_template(template: TrainingTemplate, now: datetime) -> Decision[Train
             "base": _base(template.spec.base_model),
         }
     )
-    return Decision(status)
+    return _told(template.status, status)
+
+
+S = TypeVar("S", CapabilityStatus, TrainingTemplateStatus)
+
+
+def _told(old: S, new: S) -> Decision[S]:
+    return Decision(new, events=turned(old.conditions, new.conditions, ConditionType.READY))
 
 
 def _base(base: BaseModelRef) -> str:

@@ -22,7 +22,7 @@ from trainyard.cluster.parse import UnreadableObject
 from trainyard.cluster.resources import CAPABILITY, DATASET, PROCESS, TEMPLATE
 from trainyard.decide.actions import CreateModel, CreateTrainingJob, Decision, StartJob
 from trainyard.decide.dataset import decide_dataset
-from trainyard.decide.draft import happenings
+from trainyard.decide.events import happenings
 from trainyard.decide.facts import ProcessFacts
 from trainyard.decide.model import decide_model
 from trainyard.decide.process import decide_process, when_not_created, when_refused
