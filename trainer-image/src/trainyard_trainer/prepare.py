@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from trainyard.datasets.images import plain_image
 from trainyard.datasets.labels import Label
 from trainyard.datasets.node_cache import NodeCache
 from trainyard.datasets.samples import Sample, read_samples
-from trainyard.datasets.staging import Shard, Staging, shards_of
+from trainyard.datasets.staging import Staging, shards_of
 from trainyard.stores import Store
 from trainyard_trainer.crops import cut
 from trainyard_trainer.engines.base import Example, Layout
 from trainyard_trainer.faults import ClassesMissing
+from trainyard_trainer.gathered import Gathered
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
@@ -66,16 +67,6 @@ class Prepared:
     names: dict[str, str]
 
 
-@dataclass
-class _Merged:
-    """A distinct image of one split, wherever it came from, and what is learnt of it."""
-
-    sample: Sample
-    shard: Shard
-    labels: set[Label]
-    examples: list[Example]
-
-
 def prepare(
     store: Store,
     splits: RunSplits,
@@ -115,41 +106,55 @@ def prepare(
     """
     classes = {(output.attribute, output.value): output.position for output in outputs}
     staging = Staging(store, cache)
-    found: dict[str, dict[bytes, _Merged]] = {}
-    groups: dict[str, set[str]] = {}
-    for split, references in _used(splits):
-        found[split], groups[split] = _collect(staging, references, root / "manifests")
-    _check_disjoint(found)
-    _check_groups(groups)
-    counts = {}
-    for split, images in found.items():
-        _choose(images, split, engine, classes)
-        counts[_FOLDERS[split]] = sum(len(image.examples) for image in images.values())
-    _check_classes(found["train"], outputs)
-    paths = _extract(staging, found, engine, root, progress)
+    used = _used(splits)
+    held = used[-1][0]
+    with Gathered() as images:
+        for split, references in used:
+            _collect(images, split, staging, references, root / "manifests")
+        for split, _ in used[1:]:
+            _check_disjoint(images, split)
+        for split, _ in used[1:]:
+            _check_groups(images, split)
+        chosen = {split: _choose(images, split, engine, classes) for split, _ in used}
+        _check_classes(chosen["train"].classes, outputs)
+        placed = _extract(staging, images, engine, classes, root, progress)
     data = engine.finish_layout(root, len(outputs))
-    held = "test" if "test" in found else "dev"
     held_out = tuple(
-        HeldOut(path, image.sample.name, _labels(image, example, outputs))
-        for digest, image in sorted(found[held].items())
-        for path, example in zip(paths[held, digest], image.examples, strict=True)
+        HeldOut(one.path, one.sample.name, _labels(one, outputs))
+        for one in sorted(placed, key=lambda one: one.sample.digest)
+        if one.split == held
     )
-    names = {
-        path.name: found[split][digest].sample.name
-        for (split, digest), files in paths.items()
-        if split != "train"
-        for path in files
-    }
+    counts = {_FOLDERS[split]: some.examples for split, some in chosen.items()}
+    names = {one.path.name: one.sample.name for one in placed}
     return Prepared(Layout(data, counts), held_out, held, names)
 
 
-def _labels(image: _Merged, example: Example, outputs: tuple[Output, ...]) -> tuple[Label, ...]:
+@dataclass(frozen=True)
+class _Chosen:
+    """What is learnt of a split: the number of examples, and the indices of their classes."""
+
+    examples: int
+    classes: frozenset[int]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An example of dev or test, and its file. Of train there are too many to keep."""
+
+    split: str
+    sample: Sample
+    example: Example
+    path: Path
+
+
+def _labels(placed: _Placed, outputs: tuple[Output, ...]) -> tuple[Label, ...]:
     """What is right for an example: the labels that the model knows, or the class of a crop."""
+    example = placed.example
     if example.box is not None:
         output = outputs[int(example.lines[0])]
         return (Label(output.attribute, output.value, "image"),)
     known = {(output.attribute, output.value) for output in outputs}
-    return tuple(sorted(x for x in image.labels if (x.attribute, x.value) in known))
+    return tuple(x for x in placed.sample.labels if (x.attribute, x.value) in known)
 
 
 def _used(splits: RunSplits) -> list[tuple[str, Sequence[SnapshotRef]]]:
@@ -158,11 +163,13 @@ def _used(splits: RunSplits) -> list[tuple[str, Sequence[SnapshotRef]]]:
 
 
 def _collect(
-    staging: Staging, references: Sequence[SnapshotRef], folder: Path
-) -> tuple[dict[bytes, _Merged], set[str]]:
-    """The images of a split, and the groups that they are of."""
-    images: dict[bytes, _Merged] = {}
-    groups: set[str] = set()
+    images: Gathered,
+    split: str,
+    staging: Staging,
+    references: Sequence[SnapshotRef],
+    folder: Path,
+) -> None:
+    """Gather the images of a split, and the groups that they are of."""
     for reference in references:
         path = folder / f"{reference.digest}.parquet"
         snapshot = staging.samples(reference.uri, path)
@@ -173,88 +180,62 @@ def _collect(
             )
         shards = shards_of(reference.uri, snapshot)
         for sample in read_samples(path):
-            shard = shards[sample.shard]
-            known = images.setdefault(sample.digest, _Merged(sample, shard, set(), []))
-            known.labels.update(sample.labels)
-            if sample.group is not None:
-                groups.add(sample.group)
-    return images, groups
+            images.add(split, sample, shards[sample.shard])
 
 
-def _check_disjoint(found: dict[str, dict[bytes, _Merged]]) -> None:
+def _check_disjoint(images: Gathered, split: str) -> None:
     """Train shares no image with dev or test: the operator has proven it, and so do we."""
-    train = found["train"]
-    for split in ("dev", "test"):
-        shared = [image for digest, image in found.get(split, {}).items() if digest in train]
-        if shared:
-            names = ", ".join(image.sample.name for image in shared[:_EXAMPLES])
-            raise BadData(
-                f"{len(shared)} images are in train and in {split}, for example {names}: a model "
-                "must be judged on images that it has not learnt from"
-            )
+    shared = images.shared_images("train", split, _EXAMPLES)
+    if shared.count:
+        raise BadData(
+            f"{shared.count} images are in train and in {split}, for example "
+            f"{', '.join(shared.examples)}: a model must be judged on images that it has not "
+            "learnt from"
+        )
 
 
-def _check_groups(groups: dict[str, set[str]]) -> None:
+def _check_groups(images: Gathered, split: str) -> None:
     """Nor a group: samples of one video or patient are nearly the same image many times."""
-    for split in ("dev", "test"):
-        shared = sorted(groups["train"] & groups.get(split, set()))
-        if shared:
-            names = ", ".join(shared[:_EXAMPLES])
-            raise BadData(
-                f"{len(shared)} groups have samples in train and in {split}, for example {names}: "
-                "keep each group whole on one side"
-            )
+    shared = images.shared_groups("train", split, _EXAMPLES)
+    if shared.count:
+        raise BadData(
+            f"{shared.count} groups have samples in train and in {split}, for example "
+            f"{', '.join(shared.examples)}: keep each group whole on one side"
+        )
 
 
 def _choose(
-    images: dict[bytes, _Merged],
-    split: str,
-    engine: TrainingEngine,
-    classes: dict[tuple[str, str], int],
-) -> None:
-    """Keep the images that the engine can use, with the labels that it will see."""
-    total = len(images)
-    for digest, image in list(images.items()):
-        sample = image.sample
-        examples = engine.examples_of(
-            Sample(
-                digest=sample.digest,
-                name=sample.name,
-                width=sample.width,
-                height=sample.height,
-                shard=sample.shard,
-                offset=sample.offset,
-                size=sample.size,
-                labels=tuple(sorted(image.labels)),
-            ),
-            classes,
-        )
+    images: Gathered, split: str, engine: TrainingEngine, classes: Mapping[tuple[str, str], int]
+) -> _Chosen:
+    """Keep the images that the engine can use."""
+    total, count, learnt = images.count(split), 0, set[int]()
+    for sample in images.of(split):
+        examples = engine.examples_of(sample, classes)
         if examples is None:
-            del images[digest]
-        else:
-            image.examples = examples
-    left_out = total - len(images)
+            images.drop(split, sample.digest)
+            continue
+        count += len(examples)
+        learnt.update(
+            int(line.split(maxsplit=1)[0]) for example in examples for line in example.lines
+        )
+    kept = images.count(split)
+    left_out = total - kept
     _log.info(
         "%s: %d images%s",
         split,
-        len(images),
+        kept,
         f"; {left_out} left out, for {engine.leaves_out}" if left_out else "",
     )
-    if not images:
+    if not kept:
         raise BadData(
             f"{split} has no image to use, for {engine.leaves_out} (all {total}): check the "
             "attributes and values of the capability's outputs against the datasets' classes"
         )
+    return _Chosen(count, frozenset(learnt))
 
 
-def _check_classes(train: dict[bytes, _Merged], outputs: tuple[Output, ...]) -> None:
-    used = {
-        int(line.split()[0])
-        for image in train.values()
-        for example in image.examples
-        for line in example.lines
-    }
-    missing = [f"{x.attribute}={x.value}" for x in outputs if x.position not in used]
+def _check_classes(learnt: frozenset[int], outputs: tuple[Output, ...]) -> None:
+    missing = [f"{x.attribute}={x.value}" for x in outputs if x.position not in learnt]
     if missing:
         shown = ", ".join(missing[: 2 * _EXAMPLES]) + (" ..." if len(missing) > 10 else "")
         raise ClassesMissing(
@@ -265,39 +246,28 @@ def _check_classes(train: dict[bytes, _Merged], outputs: tuple[Output, ...]) -> 
 
 def _extract(
     staging: Staging,
-    found: dict[str, dict[bytes, _Merged]],
+    images: Gathered,
     engine: TrainingEngine,
+    classes: Mapping[tuple[str, str], int],
     root: Path,
     progress: Callable[[int, int], None],
-) -> dict[tuple[str, bytes], list[Path]]:
-    """Write the images of all examples, a shard after the other.
-
-    Returns
-    -------
-    dict
-        By split and digest, the files of the image's examples in their order.
-    """
-    uses: dict[Shard, dict[bytes, list[tuple[str, _Merged]]]] = {}
-    for split, images in found.items():
-        for digest, image in images.items():
-            uses.setdefault(image.shard, {}).setdefault(digest, []).append((split, image))
-    total, done = sum(map(len, found.values())), 0
-    paths: dict[tuple[str, bytes], list[Path]] = {}
-    wanted = {
-        shard: [splits[0][1].sample for splits in images.values()] for shard, images in uses.items()
-    }
-    with closing(staging.images(wanted)) as packed_images:
-        for shard, sample, packed in packed_images:
+) -> list[_Placed]:
+    """Write the images of all examples, a shard after the other; returns those of dev and test."""
+    total, done = sum(map(images.count, _FOLDERS)), 0
+    placed = []
+    with closing(staging.images(images.wanted)) as packed_images:
+        for shard, packed_sample, packed in packed_images:
             data, extension = plain_image(packed)
-            name = f"{sample.digest.hex()}.{extension}"
-            for split, image in uses[shard][sample.digest]:
-                paths[split, sample.digest] = [
-                    _write(engine, root, split, name, data, number, example)
-                    for number, example in enumerate(image.examples)
-                ]
+            name = f"{packed_sample.digest.hex()}.{extension}"
+            for split, sample in images.of_shard(shard, packed_sample.digest):
+                # As they were when it was chosen; kept, they would fill the memory.
+                for number, example in enumerate(engine.examples_of(sample, classes) or ()):
+                    path = _write(engine, root, split, name, data, number, example)
+                    if split != "train":
+                        placed.append(_Placed(split, sample, example, path))
                 done += 1
                 progress(done, total)
-    return paths
+    return placed
 
 
 def _write(
