@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ultralytics.cfg import (
 from ultralytics.utils import DEFAULT_CFG_DICT
 
 from tests.unit.trainer.pods import Bench, Ended, sealed
+from trainyard.api._base import ApiModel
 from trainyard.api.capability import Output
 from trainyard.api.engine_arguments import (
     ARCHITECTURES,
@@ -34,8 +35,14 @@ from trainyard.api.engine_arguments import (
     validated,
 )
 from trainyard.api.report import ExitCode
-from trainyard.api.template import Engine, Hyperparameters
-from trainyard_trainer.engines.augment import Variation
+from trainyard.api.template import (
+    Augmentation,
+    Engine,
+    Evaluation,
+    Hyperparameters,
+    TrainingTemplateSpec,
+)
+from trainyard_trainer.engines.augment import Variation, resolve
 from trainyard_trainer.engines.base import TrainSettings
 from trainyard_trainer.engines.training import arguments
 
@@ -148,21 +155,67 @@ def _most(argument: Argument) -> str:
             return str(argument.high)
 
 
-def test_what_is_given_wins_over_what_a_training_would_be_told_otherwise(tmp_path: Path) -> None:
-    settings = TrainSettings(
-        architecture="yolo11n",
-        classes=(Output(attribute="class", value="cat", position=0),),
-        hyperparameters=Hyperparameters(batch_size=4),
-        variation=Variation(),
-        device="cpu",
-        threads=1,
-        workers=0,
-        primary_metric="mAP50",
-        confidence=0.001,
-        iou=0.7,
+def limits(part: type[ApiModel]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each number of a part of the template at its lowest and at its highest."""
+    for name, field in part.model_json_schema()["properties"].items():
+        bounds = field.get("anyOf", [field])[0]
+        if bounds.get("type") in ("integer", "number"):
+            nearly = 1 if bounds["type"] == "integer" else 1e-6
+            low = bounds.get("minimum", bounds.get("exclusiveMinimum", 0) + nearly)
+            high = bounds.get("maximum", bounds.get("exclusiveMaximum", 0) - nearly)
+            yield f"{name}-lowest", {name: low}
+            yield f"{name}-highest", {name: high}
+
+
+PARTS = {"hyperparameters": Hyperparameters, "augmentation": Augmentation, "evaluation": Evaluation}
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        pytest.param(part, values, id=name)
+        for part, kind in PARTS.items()
+        for name, values in limits(kind)
+    ],
+)
+def test_the_library_takes_all_that_the_fields_of_the_template_allow(
+    part: str, values: dict[str, float], tmp_path: Path
+) -> None:
+    spec = TrainingTemplateSpec.model_validate(
+        {
+            "displayName": "x",
+            "engine": "yolo-seg",
+            "baseModel": {"architecture": "yolo11n"},
+            part: values,
+        }
     )
-    plain = arguments(settings, "", tmp_path, tmp_path)
+    given = replace(
+        SETTINGS,
+        hyperparameters=spec.hyperparameters,
+        variation=resolve(spec.augmentation, spec.engine),
+        confidence=spec.evaluation.confidence_threshold,
+        iou=spec.evaluation.iou_threshold,
+    )
+    get_cfg(overrides=arguments(given, "-seg", tmp_path, tmp_path))
+
+
+SETTINGS = TrainSettings(
+    architecture="yolo11n",
+    classes=(Output(attribute="class", value="cat", position=0),),
+    hyperparameters=Hyperparameters(batch_size=4),
+    variation=Variation(),
+    device="cpu",
+    threads=1,
+    workers=0,
+    primary_metric="mAP50",
+    confidence=0.001,
+    iou=0.7,
+)
+
+
+def test_what_is_given_wins_over_what_a_training_would_be_told_otherwise(tmp_path: Path) -> None:
+    plain = arguments(SETTINGS, "", tmp_path, tmp_path)
     extra = validated(Engine.YOLO_DET, {"hsv_s": "0.3", "nbs": "64", "cos_lr": "true"})
-    asked = arguments(replace(settings, extra=extra), "", tmp_path, tmp_path)
+    asked = arguments(replace(SETTINGS, extra=extra), "", tmp_path, tmp_path)
     assert asked == plain | {"hsv_s": 0.3, "nbs": 64, "cos_lr": True}
     assert (plain["hsv_s"], plain["nbs"]) == (0.0, 4)

@@ -133,7 +133,7 @@ class Hyperparameters(ApiModel):
     """Side of the square that images are fitted into, in pixels."""
     optimizer: Optimizer = Optimizer.AUTO
     """`auto` lets the engine choose by the length of the run."""
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.01
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Initial learning rate. Ignored by `optimizer: auto`, which chooses its own."""
     final_learning_rate_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Last learning rate, as a fraction of the first."""

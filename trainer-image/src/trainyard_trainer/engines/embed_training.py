@@ -25,6 +25,7 @@ from trainyard.api.report import EpochReport
 from trainyard.api.template import Hyperparameters, Optimizer
 from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, Seen, TrainSettings, Watcher
+from trainyard_trainer.engines.divergence import check_loss, check_weights
 from trainyard_trainer.engines.embedding import ArcFace, EmbeddingNetwork
 from trainyard_trainer.engines.seen import FirstSeen, whole_images
 
@@ -126,6 +127,7 @@ class Training:
         while not finished:
             began, number = time.monotonic(), self._progress.epoch + 1
             loss, rate = self._epoch(number, watcher)
+            check_weights(self._network, self._settings, number, rate)
             self._network.identities.copy_(self._loss.directions().detach())
             metrics = judge(self._network)
             value = metrics[self._settings.primary_metric]
@@ -137,7 +139,7 @@ class Training:
                 EpochReport(
                     epoch=number,
                     learning_rate=rate,
-                    train_loss=loss if math.isfinite(loss) else None,
+                    train_loss=loss,
                     dev_accuracy=value,
                     metrics=metrics,
                     seconds=time.monotonic() - began,
@@ -166,6 +168,7 @@ class Training:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), _LONGEST_GRADIENT)
             self._optimiser.step()
+            check_loss(loss, self._settings, number, rate)
             total += loss.detach()
             watcher.step()
         return float(total) / len(self._loader), rate

@@ -23,6 +23,7 @@ from trainyard.api.report import EpochReport
 from trainyard.api.template import Optimizer
 from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
+from trainyard_trainer.engines.divergence import check_loss, check_weights
 from trainyard_trainer.engines.fine_tuning import take_over
 from trainyard_trainer.engines.scoring import finite
 from trainyard_trainer.engines.seen import FirstSeen
@@ -65,10 +66,12 @@ class Varied:
     def validate(self) -> tuple[dict[str, float] | None, float | None]:
         """Evaluate on dev; the best epoch is the one with the best primary metric."""
         before = self.best_fitness  # type: ignore[has-type]
+        # Before the library puts numbers in the place of those that are none, and keeps them.
+        check_weights(self.ema.ema, self.settings, *_moment(self))  # type: ignore[attr-defined]
         metrics, _ = super().validate()  # type: ignore[misc]
         if metrics is None:
             return None, None
-        fitness = metrics[self.fitness_key]
+        fitness = finite(metrics[self.fitness_key])
         self.best_fitness = fitness if before is None else max(before, fitness)
         return metrics, fitness
 
@@ -289,6 +292,17 @@ def started(trainer: Any, settings: TrainSettings, watcher: Watcher) -> None:
     """The first batch comes next. The library took all CPUs of the machine but one."""
     torch.set_num_threads(settings.threads)
     watcher.started(len(trainer.train_loader))
+
+
+def stepped(trainer: Any, settings: TrainSettings, watcher: Watcher) -> None:
+    """A step is done; the library itself would try the epoch again, and again."""
+    check_loss(trainer.loss, settings, *_moment(trainer))
+    watcher.step()
+
+
+def _moment(trainer: Any) -> tuple[int, float]:
+    """Number of the epoch and the learning rate."""
+    return trainer.epoch + 1, float(trainer.optimizer.param_groups[0]["lr"])
 
 
 def keep_batch_size(trainer: Any) -> None:

@@ -84,7 +84,7 @@ class YoloEngine(TrainingEngine):
             training.go_on(trainer, resume)
         trainer.add_callback("on_train_start", lambda t: training.started(t, settings, watcher))
         trainer.add_callback("on_train_epoch_start", training.keep_batch_size)
-        trainer.add_callback("on_train_batch_end", lambda _: watcher.step())
+        trainer.add_callback("on_train_batch_end", lambda t: training.stepped(t, settings, watcher))
         trainer.add_callback("on_fit_epoch_end", reports)
         try:
             trainer.train()
