@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from trainyard_trainer.faults import InvalidRunFile
-from trainyard_trainer.machine import cpu_count, cpus_of
+from trainyard_trainer.machine import cpu_count, cpu_seconds, cpus_of
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +69,18 @@ def test_a_variable_that_is_no_quantity_is_refused(
 
 def test_quantities_are_cpus() -> None:
     assert (cpus_of("2"), cpus_of("500m"), cpus_of("1.5")) == (2.0, 0.5, 1.5)
+
+
+def test_cpu_time_is_that_of_the_control_group_of_either_version(tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 2000000\n")
+    (tmp_path / "one" / "cpuacct").mkdir(parents=True)
+    (tmp_path / "one" / "cpuacct" / "cpuacct.usage").write_text("1500000000\n")
+    assert cpu_seconds(tmp_path / "two") == 2.5
+    assert cpu_seconds(tmp_path / "one") == 1.5
+
+
+def test_without_a_control_group_it_is_that_of_the_process(tmp_path: Path) -> None:
+    before = cpu_seconds(tmp_path)
+    sum(range(2_000_000))
+    assert 0 < cpu_seconds(tmp_path) - before < 10

@@ -4,7 +4,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -138,3 +138,34 @@ def test_values_out_of_range_are_cut(receiver: Receiver, token: Path) -> None:
     body = receiver.bodies[0][2]
     assert (body["percent"], len(body["message"])) == (100, 512)
     assert body["estimatedRemainingSeconds"] == 0
+
+
+def heard(receiver: Receiver, token: Path, wait: Callable[[], object]) -> list[dict[str, Any]]:
+    """What arrives while a step takes 1.5 seconds."""
+    made = target(receiver.server.server_port, token, 0.01)
+    beating = Reporter(made, "run", "u", heartbeat_seconds=0.3, cpu_seconds=time.process_time)
+    with beating as reporter:
+        reporter.report(Stage.TRAIN, 40, "epoch 3 of 9", remaining_seconds=100)
+        wait()
+        return [body for _, _, body in receiver.bodies]
+
+
+def compute() -> None:
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        sum(range(10_000))
+
+
+def test_the_last_report_is_repeated_while_a_step_takes_long(
+    receiver: Receiver, token: Path
+) -> None:
+    bodies = heard(receiver, token, compute)
+    assert 3 <= len(bodies) <= 6
+    assert {(body["percent"], body["message"]) for body in bodies} == {(40, "epoch 3 of 9")}
+    left = [body["estimatedRemainingSeconds"] for body in bodies]
+    assert left == sorted(left, reverse=True)
+    assert 98 <= left[-1] < left[0] == 100
+
+
+def test_a_trainer_that_hangs_does_not_look_alive(receiver: Receiver, token: Path) -> None:
+    assert len(heard(receiver, token, lambda: time.sleep(1.5))) == 1

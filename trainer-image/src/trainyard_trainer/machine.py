@@ -68,6 +68,22 @@ def _quota(cgroup: Path) -> float | None:
     return int(quota) / int(period)
 
 
+def cpu_seconds(cgroup: Path = _CGROUP) -> float:
+    """CPU time that all processes of the pod used so far, in seconds.
+
+    Where there is no control group, it is that of this process and of its children that ended.
+    """
+    try:
+        usage = dict(line.split() for line in (cgroup / "cpu.stat").read_text().splitlines())
+        return int(usage["usage_usec"]) / 1e6
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        return int((cgroup / "cpuacct" / "cpuacct.usage").read_text()) / 1e9
+    except (OSError, ValueError):
+        return sum(os.times()[:4])
+
+
 def cpus_of(quantity: str) -> float:
     """CPUs of a Kubernetes quantity: `2` or `500m`."""
     return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -16,7 +16,12 @@ from tqdm import tqdm
 
 from trainyard.api.report import EpochReport, ProgressReport, Stage
 from trainyard.api.run import ProgressTarget
+from trainyard_trainer.machine import cpu_seconds
 
+HEARTBEAT_SECONDS = 30.0
+"""After so long without news the last report is repeated, if the pod works."""
+_WORKS = 0.01
+"""Share of one CPU from which a pod works: one that waits for what will not come uses less."""
 _TIMEOUT_SECONDS = 5.0
 _HISTORY_LIMIT = 50
 
@@ -30,12 +35,20 @@ class Reporter:
     A slow or absent operator costs nothing but this thread's time: reports that were overtaken
     by a later one are dropped, and the first failure in a row is logged once.
 
+    A step, an evaluation or an upload may take longer than the operator is to wait for a report
+    (`stallTimeoutSeconds`). So the last report is repeated while the pod's CPUs are at work, and
+    only then: a trainer that hangs is not to look alive.
+
     Parameters
     ----------
     target
         Where to send; None sends nowhere.
     kind, uid, attempt
         Whose progress it is.
+    heartbeat_seconds
+        After how long without news.
+    cpu_seconds
+        CPU time of the pod so far.
     """
 
     def __init__(
@@ -44,7 +57,11 @@ class Reporter:
         kind: Literal["run", "snapshot"],
         uid: str,
         attempt: int = 1,
+        *,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        cpu_seconds: Callable[[], float] = cpu_seconds,
     ) -> None:
+        self._heartbeat, self._cpu_seconds = heartbeat_seconds, cpu_seconds
         self._target, self._kind, self._uid, self._attempt = target, kind, uid, attempt
         self._latest: ProgressReport | None = None
         self._wake = threading.Condition()
@@ -118,13 +135,24 @@ class Reporter:
         with requests.Session() as session:
             # Neither a proxy nor a .netrc of the environment has a say between pod and operator.
             session.trust_env = False
+            last: ProgressReport | None = None
+            looked = said = time.monotonic()
+            worked = self._cpu_seconds()
             while True:
                 with self._wake:
-                    self._wake.wait_for(lambda: self._over or self._latest is not None)
+                    self._wake.wait_for(
+                        lambda: self._over or self._latest is not None, self._heartbeat
+                    )
                     report, self._latest = self._latest, None
                     over = self._over
+                now, used = time.monotonic(), self._cpu_seconds()
+                works = used - worked >= _WORKS * (now - looked)
+                looked, worked = now, used
                 if report is not None:
+                    last, said = report, now
                     self._send(session, self._target, report)
+                elif last is not None and works and not over:
+                    self._send(session, self._target, _repeated(last, now - said))
                 if over:
                     return
                 self._pause(self._target.interval_seconds)
@@ -153,6 +181,13 @@ class Reporter:
         if problem and not self._failing:
             _log.warning("progress cannot be reported (%s); the run goes on without", problem)
         self._failing = problem is not None
+
+
+def _repeated(report: ProgressReport, seconds: float) -> ProgressReport:
+    """The same report so many seconds later: what was left is less by as much."""
+    left = report.estimated_remaining_seconds
+    later = None if left is None else max(0, round(left - seconds))
+    return report.model_copy(update={"estimated_remaining_seconds": later})
 
 
 def thinned(items: Sequence[T], limit: int) -> tuple[T, ...]:
