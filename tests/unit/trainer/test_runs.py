@@ -265,6 +265,27 @@ def test_the_same_run_again_is_already_done(
     assert "epoch 1" not in again.output
 
 
+def test_the_same_run_again_into_another_place_gives_the_same_numbers(
+    finished: Finished, bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
+    output = f"{finished.document['output']}-again"
+    again = run_here(sealed(finished.document | {"output": output, "progress": None}))
+    assert again.code == ExitCode.OK, again.output
+    measured = json.loads(bench.store.read_bytes(join(output, "metrics.json")))
+    assert measured == json.loads((finished.files / "metrics.json").read_text())
+    epochs = [
+        [
+            {key: value for key, value in json.loads(line).items() if key != "seconds"}
+            for line in lines.splitlines()
+        ]
+        for lines in (
+            bench.store.read_bytes(join(output, "metrics.jsonl")).decode(),
+            (finished.files / "metrics.jsonl").read_text(),
+        )
+    ]
+    assert epochs[0] == epochs[1]
+
+
 def test_another_run_never_overwrites_a_finished_one(
     finished: Finished, bench: Bench, run_here: Callable[[str], Ended]
 ) -> None:
