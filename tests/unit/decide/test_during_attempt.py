@@ -191,13 +191,18 @@ FOLLOW: dict[str, tuple[PodFacts | None, ProcessPhase, tuple[str, str, str]]] = 
         (
             "False",
             "ImagePullFailed",
-            "the trainer image cannot be had on the node: not found: x",
+            "the trainer image cannot be had on the node: not found: x; bring it there, or correct "
+            "trainer.image of the settings or the template's image",
         ),
     ),
     "a pod that the scheduler does not place": (
         replace(POD, phase="Pending", node="", unschedulable="0/2 nodes: Insufficient memory"),
         ProcessPhase.STARTING,
-        ("False", "Unschedulable", "the pod cannot be placed: 0/2 nodes: Insufficient memory"),
+        (
+            *("False", "Unschedulable"),
+            "the pod cannot be placed: 0/2 nodes: Insufficient memory; ask for less in resources, "
+            "or free the node",
+        ),
     ),
     "a running pod": (
         POD,

@@ -18,7 +18,8 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
     "a pod that is gone": (
         None,
         Reason.TRAINER_ERROR,
-        "the Job failed and its pod is gone: Job has reached the backoff limit",
+        "the Job failed and its pod is gone: Job has reached the backoff limit; create a new "
+        "process",
     ),
     "out of memory, whatever the trainer said": (
         replace(FAILED_POD, oom_killed=True, last_words=last_words("BadData", "x")),
@@ -38,37 +39,39 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
     "a reason without a message": (
         replace(FAILED_POD, last_words=last_words("GPUNotVisible")),
         Reason.GPU_NOT_VISIBLE,
-        "the trainer gave no message",
+        Reason.GPU_NOT_VISIBLE.sentence,
     ),
     "too much disk, whatever the trainer said when it was told to end": (
         replace(FAILED_POD, over_limit="it uses too much disk", last_words=last_words("Stopped")),
         Reason.NODE_PRESSURE,
-        "the kubelet of gpu-1 ended the pod: it uses too much disk",
+        "the kubelet of gpu-1 ended the pod: it uses too much disk; see kubectl describe node",
     ),
     "bad data, and too much disk at the end": (
         replace(FAILED_POD, over_limit="it uses too much disk", last_words=last_words("BadData")),
         Reason.BAD_DATA,
-        "the trainer gave no message",
+        Reason.BAD_DATA.sentence,
     ),
     "bad data by the exit code": (
         replace(FAILED_POD, exit_code=65),
         Reason.BAD_DATA,
-        "the data cannot be used",
+        "images or labels cannot be used: mend what is named and make a new Dataset",
     ),
     "the store by the exit code": (
         replace(FAILED_POD, exit_code=69),
         Reason.STORE_UNAVAILABLE,
-        "the object store did not answer",
+        "the object store did not answer, or refused: see whether the store is up and the "
+        "credentials in Secret trainyard-store are right",
     ),
     "stopped by the exit code": (
         replace(FAILED_POD, exit_code=75),
         Reason.INTERRUPTED,
-        "the trainer was stopped from outside, and not by Kubernetes",
+        "the trainer was told to stop, and not by Kubernetes: find out who stopped it on the node",
     ),
     "a bad run.yaml by the exit code": (
         replace(FAILED_POD, exit_code=78),
         Reason.INVALID_RUN_FILE,
-        "the trainer could not use its run.yaml",
+        "the trainer could not use its run.yaml, or what it names: correct what is named, then "
+        "create a new process",
     ),
     "no GPU by the exit code": (
         replace(FAILED_POD, exit_code=80),
@@ -79,7 +82,8 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
     "too little GPU memory by the exit code": (
         replace(FAILED_POD, exit_code=81),
         Reason.GPU_OUT_OF_MEMORY,
-        "the GPU's memory did not suffice: use a smaller batchSize or imageSize",
+        "the GPU's memory did not suffice: use a smaller batchSize or imageSize, or "
+        "retry.shrinkBatchOnOutOfMemory",
     ),
     "a loss that is no number by the exit code": (
         replace(FAILED_POD, exit_code=82),
@@ -90,12 +94,29 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
     "bad weights to start from by the exit code": (
         replace(FAILED_POD, exit_code=83),
         Reason.BASE_MODEL_UNUSABLE,
-        "the weights that training starts from cannot be used: see baseModel of the template",
+        "the weights that training starts from cannot be used: name other weights in baseModel of "
+        "the template",
     ),
     "an unknown exit code": (
         replace(FAILED_POD, exit_code=139),
         Reason.TRAINER_ERROR,
         f"the trainer ended with exit code 139; see kubectl logs {POD.name}",
+    ),
+    "an error of the trainer": (
+        replace(FAILED_POD, last_words=last_words("TrainerError", "ValueError: x")),
+        Reason.TRAINER_ERROR,
+        f"ValueError: x; see kubectl logs {POD.name}",
+    ),
+    "the words of a store": (
+        replace(FAILED_POD, last_words=last_words("StoreUnavailable", "s3 refuses (403)")),
+        Reason.STORE_UNAVAILABLE,
+        "s3 refuses (403); see whether the store is up and the credentials in Secret "
+        "trainyard-store are right",
+    ),
+    "a full disk": (
+        replace(FAILED_POD, last_words=last_words("DiskFull", "no room: free the disk")),
+        Reason.DISK_FULL,
+        "no room: free the disk",
     ),
     "an unknown reason keeps its message": (
         replace(FAILED_POD, exit_code=3, last_words=last_words("Nonsense", "it broke")),

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from trainyard_trainer.progress import thinned
     ("error", "code", "reason"),
     [
         (faults.BadData("x"), ExitCode.BAD_DATA, "BadData"),
-        (faults.DiskFull("x"), ExitCode.INTERNAL_ERROR, "TrainerError"),
+        (faults.DiskFull("x"), ExitCode.INTERNAL_ERROR, "DiskFull"),
+        (OSError(errno.ENOSPC, "full", "a.npy"), ExitCode.INTERNAL_ERROR, "DiskFull"),
+        (OSError(errno.EACCES, "denied", "a.npy"), ExitCode.INTERNAL_ERROR, "TrainerError"),
         (faults.ClassesMissing("x"), ExitCode.BAD_DATA, "ClassesMissing"),
         (faults.InvalidRunFile("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),
         (DocumentError("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),

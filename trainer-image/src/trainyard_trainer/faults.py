@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from pydantic import ValidationError
 
 from trainyard.api.documents import DocumentError
@@ -103,7 +105,13 @@ def explain(error: BaseException) -> tuple[ExitCode, LastWords]:
     if isinstance(error, DocumentError):
         return ExitCode.BAD_CONFIG, LastWords(reason="InvalidRunFile", message=_one_line(error))
     if isinstance(error, DiskFull):
-        return ExitCode.INTERNAL_ERROR, LastWords(reason="TrainerError", message=_one_line(error))
+        return ExitCode.INTERNAL_ERROR, LastWords(reason="DiskFull", message=_one_line(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ExitCode.INTERNAL_ERROR, LastWords(
+            reason="DiskFull",
+            message=f"no room is left on the disk for {error.filename or 'what is written'}: free "
+            "the disk, or give the node more ephemeral storage",
+        )
     if type(error).__name__ == "OutOfMemoryError":
         return ExitCode.GPU_OUT_OF_MEMORY, LastWords(
             reason="GPUOutOfMemory",

@@ -16,6 +16,7 @@ import yaml
 
 from trainyard.api._base import rule
 from trainyard.api.capability import Capability
+from trainyard.api.catalogue import reasons_page
 from trainyard.api.dataset import Dataset
 from trainyard.api.meta import GROUP, VERSION, Json, Resource
 from trainyard.api.model import TrainedModel
@@ -28,6 +29,7 @@ CATEGORY = "trainyard"
 # The chart carries its own copy: Helm packs nothing from outside of the chart's folder.
 FOLDERS = ("crds", "helm/trainyard/files/crds")
 REFERENCE = "docs/api.md"
+CATALOGUE = "docs/reasons.md"
 HEADER = "# Generated from trainyard.api by `python -m trainyard.api.crd`: do not edit.\n"
 
 
@@ -233,6 +235,7 @@ def generated_files() -> dict[str, str]:
     return {
         **{f"{folder}/{name}": text for folder in FOLDERS for name, text in texts.items()},
         REFERENCE: reference(tuple(definitions.values())),
+        CATALOGUE: reasons_page(),
     }
 
 

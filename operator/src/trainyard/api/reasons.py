@@ -1,11 +1,13 @@
 """Condition types and reasons: the vocabulary of `status.conditions`.
 
-Each reason is one CamelCase word with a comment that says when it appears.
+Each reason is one CamelCase word that says itself when it appears and what to do about it. The
+catalogue for people, docs/reasons.md, is generated from this (`python -m trainyard.api.crd`).
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class ConditionType(StrEnum):
@@ -24,110 +26,387 @@ class ConditionType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a condition is what it is."""
+    """Why a condition is what it is.
+
+    Attributes
+    ----------
+    when
+        When it appears: a sentence without its full stop.
+    remedy
+        What to do about it; empty where there is nothing to be done about.
+    """
+
+    when: str
+    remedy: str
+
+    def __new__(cls, value: str, when: str = "", remedy: str = "") -> Self:
+        """A member; looked up by its word alone."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.when, member.remedy = when, remedy
+        return member
+
+    @property
+    def sentence(self) -> str:
+        """Cause and remedy."""
+        return f"{self.when}: {self.remedy}" if self.remedy else self.when
 
     # Validated: it waits for what may still come.
-    VALID = "Valid"  # everything fits
-    STORE_SECRET_MISSING = "StoreSecretMissing"  # noqa: S105 -- the namespace has no Secret trainyard-store
-    CAPABILITY_NOT_FOUND = "CapabilityNotFound"  # spec.capability names none in the namespace
-    TEMPLATE_NOT_FOUND = "TemplateNotFound"  # spec.template names none in the namespace
-    BASE_MODEL_NOT_FOUND = "BaseModelNotFound"  # baseModel.trainedModel names none there
-    WEIGHTS_NOT_ALLOWED = "WeightsNotAllowed"  # trainer.allowedWeights lacks the digest
-    IMAGE_NOT_ALLOWED = "ImageNotAllowed"  # trainer.allowedImages lacks the template's image
-    DATASET_NOT_FOUND = "DatasetNotFound"  # spec.datasets names one that is not there
-    DATASET_NOT_READY = "DatasetNotReady"  # a dataset has no snapshot yet
-    STORE_UNAVAILABLE = "StoreUnavailable"  # the object store does not answer; tried again
-    COMPARING_SPLITS = "ComparingSplits"  # the splits of another process are being compared first
-    # Validated: it never can run as it is.
-    ENGINE_MISMATCH = "EngineMismatch"  # this capability, or the base model, is of another engine
-    BASE_MODEL_UNUSABLE = (
-        "BaseModelUnusable"  # no weights to start from, or bad ones; also of Failed
+    VALID = "Valid", "capability, template, datasets and settings fit together"
+    STORE_SECRET_MISSING = (
+        "StoreSecretMissing",
+        "the namespace has no Secret trainyard-store",
+        "create it with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     )
-    INVALID_OVERRIDE = "InvalidOverride"  # template and overrides break a bound or name the unknown
-    CLASSES_MISSING = "ClassesMissing"  # the train data lacks a class of the capability
-    SPLITS_OVERLAP = "SplitsOverlap"  # the same image is in train and in dev or test
-    GROUPS_OVERLAP = "GroupsOverlap"  # samples of one group are in train and in dev or test
-    NOT_YET_SUPPORTED = "NotYetSupported"  # a field is set that does not act yet
+    CAPABILITY_NOT_FOUND = (
+        "CapabilityNotFound",
+        "spec.capability names none in the namespace",
+        "apply it",
+    )
+    TEMPLATE_NOT_FOUND = "TemplateNotFound", "spec.template names none in the namespace", "apply it"
+    BASE_MODEL_NOT_FOUND = (
+        "BaseModelNotFound",
+        "baseModel.trainedModel of the template names none in the namespace",
+        "train or apply it",
+    )
+    WEIGHTS_NOT_ALLOWED = (
+        "WeightsNotAllowed",
+        "the operator's settings lack the digest of baseModel.weights",
+        "have an administrator add it to trainer.allowedWeights",
+    )
+    IMAGE_NOT_ALLOWED = (
+        "ImageNotAllowed",
+        "the operator's settings lack the template's image",
+        "have an administrator add it to trainer.allowedImages, or leave image out",
+    )
+    DATASET_NOT_FOUND = (
+        "DatasetNotFound",
+        "spec.datasets names one that is not in the namespace",
+        "apply it",
+    )
+    DATASET_NOT_READY = (
+        "DatasetNotReady",
+        "a dataset has no snapshot yet",
+        "see kubectl describe tds",
+    )
+    STORE_UNAVAILABLE = (
+        "StoreUnavailable",
+        "the object store did not answer, or refused",
+        "see whether the store is up and the credentials in Secret trainyard-store are right",
+    )
+    COMPARING_SPLITS = (
+        "ComparingSplits",
+        "the splits of another process are being compared first",
+    )
+
+    # Validated: it never can run as it is.
+    ENGINE_MISMATCH = (
+        "EngineMismatch",
+        "the template's engine does not train this type of capability, or the base model is "
+        "of another engine",
+        "use a template with an engine that does",
+    )
+    BASE_MODEL_UNUSABLE = (
+        "BaseModelUnusable",
+        "the weights that training starts from cannot be used",
+        "name other weights in baseModel of the template",
+    )
+    INVALID_OVERRIDE = (
+        "InvalidOverride",
+        "template and overrides together break a bound, or name what the engine does not know",
+        "correct the field that is named",
+    )
+    CLASSES_MISSING = (
+        "ClassesMissing",
+        "the train data lacks a class of the capability, or has it only with a geometry that "
+        "it does not learn from",
+        "add images of the class, or take it out of the capability",
+    )
+    SPLITS_OVERLAP = (
+        "SplitsOverlap",
+        "the same image is in train and in dev or test",
+        "take it out of one of them",
+    )
+    GROUPS_OVERLAP = (
+        "GroupsOverlap",
+        "samples of one group are in train and in dev or test",
+        "keep each group whole on one side",
+    )
+    NOT_YET_SUPPORTED = "NotYetSupported", "a field is set that does not act yet", "remove it"
 
     # Warnings in status.data: worth knowing, and no reason not to train.
-    SIMILAR_IMAGES = "SimilarImages"  # images of dev or test look nearly like one of train
-    SIMILARITY_UNKNOWN = "SimilarityUnknown"  # there are too many images to look for such
-    HELD_OUT_OVERLAP = "HeldOutOverlap"  # dev and test share images or groups
-    BOXES_WITHOUT_OUTLINE = "BoxesWithoutOutline"  # yolo-seg leaves out images that have such boxes
-    CLASSES_NOT_JUDGED = "ClassesNotJudged"  # dev or test lacks a class of the capability
+    SIMILAR_IMAGES = (
+        "SimilarImages",
+        "images of dev or test look nearly like one of train",
+        "see whether they are copies: the metrics would be too good",
+    )
+    SIMILARITY_UNKNOWN = (
+        "SimilarityUnknown",
+        "there are too many images to look for such",
+    )
+    HELD_OUT_OVERLAP = (
+        "HeldOutOverlap",
+        "dev and test share images or groups",
+        "keep them apart if test is to tell more than dev",
+    )
+    BOXES_WITHOUT_OUTLINE = (
+        "BoxesWithoutOutline",
+        "an engine that learns outlines leaves out images that have boxes only",
+        "draw outlines, or use yolo-det",
+    )
+    CLASSES_NOT_JUDGED = (
+        "ClassesNotJudged",
+        "dev or test lacks a class of the capability",
+        "add images of it if its quality matters",
+    )
 
     # NodeReserved.
-    RESERVED = "Reserved"  # the lock is held for this process
-    WAITING_FOR_NODE = "WaitingForNode"  # another process holds the node or goes first
-    NODE_NOT_FOUND = "NodeNotFound"  # no node of that name
-    NODE_NOT_ENABLED = "NodeNotEnabled"  # the node lacks the label trainyard.dev/target=true
-    NODE_NOT_READY = "NodeNotReady"  # its kubelet does not report Ready
-    NODE_CORDONED = "NodeCordoned"  # the node is marked unschedulable
-    NODE_TAINTED = "NodeTainted"  # a taint that the training does not tolerate
-    INSUFFICIENT_GPUS = "InsufficientGPUs"  # fewer allocatable GPUs than asked for
-    QUARANTINED = "Quarantined"  # nobody knows whether the last training on the node is over
-    AWAITING_EVIDENCE = "AwaitingEvidence"  # the pod is being ended, its kubelet has not said so
-    BACKING_OFF = "BackingOff"  # a failed attempt is followed by the next one after a while
-    NODE_BUSY = "NodeBusy"  # an older process of the node is not finished, with onBusyNode: Reject
-    RELEASED = "Released"  # the run is over and the node is free for the next
+    RESERVED = "Reserved", "the lock of the node is held for this process"
+    WAITING_FOR_NODE = (
+        "WaitingForNode",
+        "another process holds the node or goes first",
+        "a higher priority goes first, another node may be free (trainyard nodes)",
+    )
+    NODE_NOT_FOUND = (
+        "NodeNotFound",
+        "there is no node of that name",
+        "use one that kubectl get nodes lists",
+    )
+    NODE_NOT_ENABLED = (
+        "NodeNotEnabled",
+        "the node lacks the label trainyard.dev/target=true",
+        "have an administrator label it",
+    )
+    NODE_NOT_READY = (
+        "NodeNotReady",
+        "the node's kubelet does not report Ready",
+        "see kubectl describe node",
+    )
+    NODE_CORDONED = "NodeCordoned", "the node is marked unschedulable", "kubectl uncordon it"
+    NODE_TAINTED = (
+        "NodeTainted",
+        "the node has a taint that trainings do not tolerate",
+        "remove it, or tolerate it in the settings (trainer.tolerations)",
+    )
+    INSUFFICIENT_GPUS = (
+        "InsufficientGPUs",
+        "the node has fewer GPUs than the run asks for; given up after gpuWaitSeconds",
+        "install the device plugin, use another node, or set resources.gpus: 0",
+    )
+    QUARANTINED = (
+        "Quarantined",
+        "nobody knows whether the last training on the node is over",
+        "reboot the machine, or see what trainyard nodes release does",
+    )
+    AWAITING_EVIDENCE = (
+        "AwaitingEvidence",
+        "a pod should be over and its kubelet has not said so",
+        "bring the node back, or see what trainyard nodes release does",
+    )
+    BACKING_OFF = (
+        "BackingOff",
+        "a failed attempt is followed by the next one after a while",
+    )
+    NODE_BUSY = (
+        "NodeBusy",
+        "an older process of the node is not finished, and the setting onBusyNode is Reject",
+        "wait for its end or delete it, then create a new process",
+    )
+    RELEASED = "Released", "the attempt is over and the node is free for the next"
 
     # Running.
-    PODS_READY = "PodsReady"  # the training container runs
-    STARTING = "Starting"  # the Job was started and has no running pod yet
-    IMAGE_PULL_FAILED = "ImagePullFailed"  # the trainer image cannot be had on the node
-    UNSCHEDULABLE = "Unschedulable"  # the scheduler does not place the pod
-    POD_REFUSED = "PodRefused"  # a quota or an admission policy refuses the Job or its pod
-    VOLUME_NOT_MOUNTED = "VolumeNotMounted"  # the node lacks a volume's folder, or cannot mount it
-    VERIFYING_ARTEFACTS = "VerifyingArtefacts"  # the run is over, its files are being checked
-    JOB_NAME_TAKEN = "JobNameTaken"  # a Job made by another has the name of ours
+    PODS_READY = "PodsReady", "the training container runs"
+    STARTING = "Starting", "the Job was started and has no running pod yet"
+    IMAGE_PULL_FAILED = (
+        "ImagePullFailed",
+        "the trainer image cannot be had on the node; given up after podStartSeconds",
+        "bring it there, or correct trainer.image of the settings or the template's image",
+    )
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        "the scheduler does not place the pod; given up after podStartSeconds",
+        "ask for less in resources, or free the node",
+    )
+    POD_REFUSED = (
+        "PodRefused",
+        "a quota or an admission policy refuses the Job or its pod; given up after podStartSeconds",
+        "raise the quota, ask for less in resources, or have an administrator change the policy",
+    )
+    VOLUME_NOT_MOUNTED = (
+        "VolumeNotMounted",
+        "the node lacks a volume's folder, or cannot mount it; given up after podStartSeconds",
+        "make the folder on the node, or mend the volume",
+    )
+    VERIFYING_ARTEFACTS = (
+        "VerifyingArtefacts",
+        "the run is over and its files are being checked",
+    )
+    JOB_NAME_TAKEN = "JobNameTaken", "a Job made by another has the name of ours", "delete it"
 
     # Suspended.
-    DRAFT = "Draft"  # spec.suspend was true from the start
-    STARTED = "Started"  # spec.suspend is false
-    STOPPING = "Stopping"  # the trainer writes its checkpoint and ends
-    STOPPED_BY_USER = "StoppedByUser"  # stopped by spec.suspend: true; it can go on
+    DRAFT = "Draft", "spec.suspend was true from the start", "set it to false to start"
+    STARTED = "Started", "spec.suspend is false"
+    STOPPING = "Stopping", "the trainer writes its checkpoint and ends"
+    STOPPED_BY_USER = "StoppedByUser", "stopped by spec.suspend: true", "set it to false to go on"
 
     # ProgressStalled.
-    STALLED = "Stalled"  # stallTimeoutSeconds passed without a report; also of Failed
-    REPORTING = "Reporting"  # the trainer reports
+    STALLED = (
+        "Stalled",
+        "stallTimeoutSeconds passed without a report of the trainer",
+        "see the end of its log; if reports cannot reach the operator, mend the network or "
+        "leave the field out",
+    )
+    REPORTING = "Reporting", "the trainer reports"
 
     # Complete.
-    TRAINING_SUCCEEDED = "TrainingSucceeded"  # every file of the manifest was verified
-    RUN_REUSED = "RunReused"  # nothing was trained: there is a verified model of the same inputs
+    TRAINING_SUCCEEDED = (
+        "TrainingSucceeded",
+        "the model is in the store and every file of its manifest was verified",
+    )
+    RUN_REUSED = (
+        "RunReused",
+        "nothing was trained: there is a verified model of the same inputs, and onExistingRun"
+        " is Reuse",
+    )
 
     # Failed.
-    VALIDATION_FAILED = "ValidationFailed"  # see the condition Validated
-    BAD_DATA = "BadData"  # images or labels that cannot be used
-    GPU_NOT_VISIBLE = "GPUNotVisible"  # the pod asked for a GPU and saw none
-    GPU_OUT_OF_MEMORY = "GPUOutOfMemory"  # the GPU's memory did not suffice
-    LOSS_NOT_FINITE = "LossNotFinite"  # the loss became NaN or infinite
-    OUT_OF_MEMORY = "OutOfMemory"  # the container was killed for its memory limit
-    TRAINER_ERROR = "TrainerError"  # the trainer ended with an error
-    STOPPED = "Stopped"  # the trainer was stopped from outside; it goes on with another attempt
-    INTERRUPTED = "Interrupted"  # the trainer was told to stop, and not by Kubernetes: a failure
-    EVICTED = "Evicted"  # its pod was evicted or deleted; it goes on with another attempt
-    NODE_PRESSURE = "NodePressure"  # the kubelet ended the pod for want of memory or disk
-    NODE_LOST = "NodeLost"  # the node went away while the run was on it
-    START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"  # startDeadlineSeconds passed
-    DEADLINE_EXCEEDED = "DeadlineExceeded"  # activeDeadlineSeconds passed
-    RETRIES_EXHAUSTED = "RetriesExhausted"  # the last attempt that retry.limit allows failed too
-    RUN_FILE_DELETED = "RunFileDeleted"  # somebody deleted the ConfigMap with run.yaml
-    INVALID_RUN_FILE = "InvalidRunFile"  # the trainer could not use its run.yaml
-    JOB_DELETED = "JobDeleted"  # somebody deleted the Job of the running attempt
-    ARTEFACT_UPLOAD_FAILED = "ArtefactUploadFailed"  # a file is missing or is not what it should be
+    VALIDATION_FAILED = (
+        "ValidationFailed",
+        "what the process names cannot be trained; the condition Validated has the reason",
+        "as it says, then create a new process",
+    )
+    BAD_DATA = (
+        "BadData",
+        "images or labels cannot be used",
+        "mend what is named and make a new Dataset",
+    )
+    GPU_NOT_VISIBLE = (
+        "GPUNotVisible",
+        "the run asked for a GPU and the pod sees none",
+        "check the device plugin and the runtime class, or set resources.gpus: 0",
+    )
+    GPU_OUT_OF_MEMORY = (
+        "GPUOutOfMemory",
+        "the GPU's memory did not suffice",
+        "use a smaller batchSize or imageSize, or retry.shrinkBatchOnOutOfMemory",
+    )
+    LOSS_NOT_FINITE = (
+        "LossNotFinite",
+        "the loss became NaN or infinite",
+        "use a smaller learningRate, a longer warm-up (warmupEpochs), or amp: false",
+    )
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        "the container was killed for its memory limit",
+        "raise resources.memory, or use a smaller batchSize or fewer workers",
+    )
+    DISK_FULL = (
+        "DiskFull",
+        "no room was left on the node's disk",
+        "free the disk, or give the node more ephemeral storage",
+    )
+    TRAINER_ERROR = (
+        "TrainerError",
+        "the trainer ended with an error that has no reason of its own",
+        "read its log (kubectl logs); the end of it is kept with the attempt",
+    )
+    STOPPED = (
+        "Stopped",
+        "the trainer was stopped from outside; it goes on with another attempt",
+    )
+    INTERRUPTED = (
+        "Interrupted",
+        "the trainer was told to stop, and not by Kubernetes",
+        "find out who stopped it on the node",
+    )
+    EVICTED = (
+        "Evicted",
+        "the pod was evicted or deleted; it goes on with another attempt",
+    )
+    NODE_PRESSURE = (
+        "NodePressure",
+        "the kubelet ended the pod for want of memory or disk of the node, because it used "
+        "more disk than it may, or because the node was shut down",
+        "see kubectl describe node",
+    )
+    NODE_LOST = (
+        "NodeLost",
+        "the node left the cluster while the attempt ran there",
+        "see trainyard nodes for the lock, and use another node",
+    )
+    START_DEADLINE_EXCEEDED = (
+        "StartDeadlineExceeded",
+        "no attempt ran within startDeadlineSeconds",
+        "create a new process when the node is free, or with a longer deadline",
+    )
+    DEADLINE_EXCEEDED = (
+        "DeadlineExceeded",
+        "the attempts took longer than activeDeadlineSeconds together",
+        "create a new process with a longer deadline or fewer epochs",
+    )
+    RETRIES_EXHAUSTED = (
+        "RetriesExhausted",
+        "the last attempt that retry.limit allows failed too; the sentence has the cause",
+        "as for the cause",
+    )
+    RUN_FILE_DELETED = (
+        "RunFileDeleted",
+        "somebody deleted the ConfigMap with run.yaml, and it cannot be made again",
+        "create a new process",
+    )
+    INVALID_RUN_FILE = (
+        "InvalidRunFile",
+        "the trainer could not use its run.yaml, or what it names",
+        "correct what is named, then create a new process",
+    )
+    JOB_DELETED = (
+        "JobDeleted",
+        "somebody deleted the Job of the running attempt",
+        "create a new process",
+    )
+    ARTEFACT_UPLOAD_FAILED = (
+        "ArtefactUploadFailed",
+        "a file of the run is not in the store, or is not what the manifest states",
+        "see whether the store is up and nobody else writes there, then create a new process",
+    )
 
     # Ready of a Dataset.
-    SNAPSHOTTED = "Snapshotted"  # the snapshot is complete and verified
-    SNAPSHOTTING = "Snapshotting"  # the snapshot Job runs
-    INVALID_GROUP_BY = "InvalidGroupBy"  # spec.groupBy is no pattern with one group, or no column
-    DATASET_TOO_LARGE = "DatasetTooLarge"  # over datasets.maxSamples or datasets.maxSize
-    SNAPSHOT_FAILED = "SnapshotFailed"  # the snapshot Job ended with an error
+    SNAPSHOTTED = "Snapshotted", "the snapshot is complete and verified"
+    SNAPSHOTTING = "Snapshotting", "the snapshot is being made"
+    INVALID_GROUP_BY = (
+        "InvalidGroupBy",
+        "spec.groupBy is no pattern with one group, or no column",
+        "correct it in a new Dataset",
+    )
+    DATASET_TOO_LARGE = (
+        "DatasetTooLarge",
+        "it has more images or bytes than datasets.maxSamples or datasets.maxSize of the "
+        "settings allow",
+        "select less, or have an administrator raise them",
+    )
+    SNAPSHOT_FAILED = (
+        "SnapshotFailed",
+        "the snapshot could not be made",
+        "as the sentence says, in a new Dataset",
+    )
 
     # Ready of the others.
-    ACCEPTED = "Accepted"  # processes can use it
-    INVALID_TEMPLATE = "InvalidTemplate"  # it names what its engine does not have
+    ACCEPTED = "Accepted", "processes can use it"
+    INVALID_TEMPLATE = (
+        "InvalidTemplate",
+        "the template names what its engine does not have",
+        "correct what is named",
+    )
 
     # EvaluationsRead of a TrainedModel.
-    EVALUATIONS_LISTED = "EvaluationsListed"  # status.evaluations has all that the store has
-    EVALUATIONS_UNUSABLE = "EvaluationsUnusable"  # files that are no evaluation, or too many
-    LOCATION_NOT_ALLOWED = "LocationNotAllowed"  # the model lies outside of its namespace's runs
+    EVALUATIONS_LISTED = "EvaluationsListed", "status.evaluations has all that the store has"
+    EVALUATIONS_UNUSABLE = (
+        "EvaluationsUnusable",
+        "files in the folder of evaluations are no evaluation, or are too many",
+        "delete those that are named",
+    )
+    LOCATION_NOT_ALLOWED = (
+        "LocationNotAllowed",
+        "the model lies outside of its namespace's runs",
+        "evaluate a model that was trained or exported there",
+    )

@@ -254,21 +254,26 @@ def _why_not_running(
     failed_pull = Reason.IMAGE_PULL_FAILED
     if pod is None:
         if refusal:
-            return Reason.POD_REFUSED, f"the pod was refused: {refusal[:300]}"
+            return _found(Reason.POD_REFUSED, f"the pod was refused: {refusal[:300]}")
         return Reason.STARTING, "waiting for the Job's pod"
     if pod.waiting_reason == "ImagePullBackOff" and before and before.reason == failed_pull:
         # It alternates with the reason of the failure, which says more.
         return failed_pull, before.message
     if pod.image_missing:
-        return (
+        return _found(
             failed_pull,
             f"the trainer image cannot be had on the node: {pod.waiting_message[:300]}",
         )
     if pod.unschedulable:
-        return Reason.UNSCHEDULABLE, f"the pod cannot be placed: {pod.unschedulable[:300]}"
+        return _found(Reason.UNSCHEDULABLE, f"the pod cannot be placed: {pod.unschedulable[:300]}")
     if mount_failure:
-        return (
+        return _found(
             Reason.VOLUME_NOT_MOUNTED,
             f"a volume cannot be mounted on node {pod.node}: {mount_failure[:300]}",
         )
     return Reason.STARTING, f"pod {pod.name} is being started"
+
+
+def _found(reason: Reason, message: str) -> tuple[Reason, str]:
+    """The words of a kubelet, a scheduler or a quota, and what to do."""
+    return reason, f"{message.rstrip('. ')}; {reason.remedy}"

@@ -8,33 +8,24 @@ from trainyard.api.reasons import Reason
 from trainyard.api.report import ExitCode
 from trainyard.decide.facts import JobFacts, PodFacts
 
-_BY_EXIT_CODE: dict[int, tuple[Reason, str]] = {
-    ExitCode.BAD_DATA: (Reason.BAD_DATA, "the data cannot be used"),
-    ExitCode.STORE_UNAVAILABLE: (Reason.STORE_UNAVAILABLE, "the object store did not answer"),
-    ExitCode.STOPPED: (
-        Reason.INTERRUPTED,
-        "the trainer was stopped from outside, and not by Kubernetes",
-    ),
-    ExitCode.BAD_CONFIG: (Reason.INVALID_RUN_FILE, "the trainer could not use its run.yaml"),
-    ExitCode.GPU_NOT_VISIBLE: (
-        Reason.GPU_NOT_VISIBLE,
-        "the run asked for a GPU and the pod sees none: check the device plugin and the runtime "
-        "class, or set resources.gpus: 0",
-    ),
-    ExitCode.GPU_OUT_OF_MEMORY: (
-        Reason.GPU_OUT_OF_MEMORY,
-        "the GPU's memory did not suffice: use a smaller batchSize or imageSize",
-    ),
-    ExitCode.LOSS_NOT_FINITE: (
-        Reason.LOSS_NOT_FINITE,
-        "the loss became NaN or infinite: use a smaller learningRate, a longer warm-up "
-        "(warmupEpochs), or amp: false",
-    ),
-    ExitCode.BASE_MODEL_UNUSABLE: (
-        Reason.BASE_MODEL_UNUSABLE,
-        "the weights that training starts from cannot be used: see baseModel of the template",
-    ),
+_BY_EXIT_CODE: dict[int, Reason] = {
+    ExitCode.BAD_DATA: Reason.BAD_DATA,
+    ExitCode.STORE_UNAVAILABLE: Reason.STORE_UNAVAILABLE,
+    ExitCode.STOPPED: Reason.INTERRUPTED,
+    ExitCode.BAD_CONFIG: Reason.INVALID_RUN_FILE,
+    ExitCode.GPU_NOT_VISIBLE: Reason.GPU_NOT_VISIBLE,
+    ExitCode.GPU_OUT_OF_MEMORY: Reason.GPU_OUT_OF_MEMORY,
+    ExitCode.LOSS_NOT_FINITE: Reason.LOSS_NOT_FINITE,
+    ExitCode.BASE_MODEL_UNUSABLE: Reason.BASE_MODEL_UNUSABLE,
 }
+_SAYS_NO_REMEDY = frozenset(
+    {
+        Reason.STORE_UNAVAILABLE,
+        Reason.ARTEFACT_UPLOAD_FAILED,
+        Reason.INTERRUPTED,
+    }
+)
+"""What the trainer says of these are the words of a store, or none."""
 
 BY_KUBELET = "TerminationByKubelet"
 """Reason of DisruptionTarget on pods that their kubelet ended by itself."""
@@ -60,20 +51,19 @@ def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
     if pod is None:
         return Outcome(
             Reason.TRAINER_ERROR,
-            f"the Job failed and its pod is gone: {job.failure or 'no message'}",
+            f"the Job failed and its pod is gone: {job.failure or 'no message'}; create a new "
+            "process",
         )
     words = pod.last_words
     tail = pod.log_tail if words is None else words.log_tail
     if pod.oom_killed:
-        return Outcome(
-            Reason.OUT_OF_MEMORY,
-            "the container was killed for its memory limit: raise resources.memory, or use a "
-            "smaller batchSize or fewer workers",
-            tail,
-        )
+        return Outcome(Reason.OUT_OF_MEMORY, Reason.OUT_OF_MEMORY.sentence, tail)
     if pod.over_limit and (words is None or words.reason == Reason.STOPPED):
         return Outcome(
-            Reason.NODE_PRESSURE, f"the kubelet of {pod.node} ended the pod: {pod.over_limit}", tail
+            Reason.NODE_PRESSURE,
+            f"the kubelet of {pod.node} ended the pod: {pod.over_limit}; "
+            f"{Reason.NODE_PRESSURE.remedy}",
+            tail,
         )
     # Deleted through the API: an eviction, a drain, a taint, or somebody's kubectl delete pod.
     sent_away = pod.deletion_time is not None
@@ -83,7 +73,7 @@ def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
             # Counted as a failure unless its pod was sent away: it could go on like that for good.
             by_kubelet = pod.disruption == BY_KUBELET
             reason = Reason.EVICTED if sent_away or by_kubelet else Reason.INTERRUPTED
-        return Outcome(reason, words.message or "the trainer gave no message", tail)
+        return Outcome(reason, _said(reason, words.message, pod), tail)
     if sent_away:
         return Outcome(
             Reason.EVICTED,
@@ -98,8 +88,8 @@ def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
             tail,
         )
     if pod.exit_code in _BY_EXIT_CODE:
-        reason, message = _BY_EXIT_CODE[pod.exit_code]
-        return Outcome(reason, message, tail)
+        reason = _BY_EXIT_CODE[pod.exit_code]
+        return Outcome(reason, reason.sentence, tail)
     ended = f"exit code {pod.exit_code}" if pod.exit_code is not None else "no exit code"
     said = f": {words.message}" if words is not None and words.message else ""
     return Outcome(
@@ -107,3 +97,12 @@ def of_failure(job: JobFacts, pod: PodFacts | None) -> Outcome:
         f"the trainer ended with {ended}{said}; see kubectl logs {pod.name}",
         tail,
     )
+
+
+def _said(reason: Reason, message: str, pod: PodFacts) -> str:
+    """The trainer's own sentence, and what to do if that is not in it."""
+    if not message:
+        return reason.sentence
+    if reason is Reason.TRAINER_ERROR:
+        return f"{message}; see kubectl logs {pod.name}"
+    return f"{message}; {reason.remedy}" if reason in _SAYS_NO_REMEDY else message
