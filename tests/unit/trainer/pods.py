@@ -169,7 +169,7 @@ LEARNS = {"optimizer": "AdamW", "learningRate": 0.002, "warmupEpochs": 0, "batch
 """Hyperparameters with which few images teach something."""
 EPOCHS_TO_LEARN = {
     "yolo-det": 24,
-    "yolo-seg": 24,
+    "yolo-seg": 40,
     "yolo-cls": 8,
     "yolo-cls-boxes": 8,
     "embedder": 3,
