@@ -26,6 +26,7 @@ from trainyard_trainer.engines.base import (
     TrainSettings,
     Watcher,
 )
+from trainyard_trainer.engines.batch_size import is_automatic
 from trainyard_trainer.estimate import Estimate
 from trainyard_trainer.faults import Stopped
 from trainyard_trainer.illustrate import Story, illustrate
@@ -216,10 +217,10 @@ class Recipe:
         """
         hyper, settings = self.run.template.hyperparameters, self._settings
         _log.info(
-            "train: %s, %d epochs, batches of %d, %d pixels, on %s with %d threads; %s",
+            "train: %s, %d epochs, batches of %s, %d pixels, on %s with %d threads; %s",
             settings.architecture,
             hyper.epochs,
-            hyper.batch_size,
+            "automatic size" if is_automatic(settings) else hyper.batch_size,
             hyper.image_size,
             "the CPU" if self.device == "cpu" else "the GPU",
             settings.threads,

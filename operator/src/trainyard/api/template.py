@@ -126,8 +126,9 @@ class Hyperparameters(ApiModel):
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Images a step."""
     automatic_batch_size: bool = False
-    """On a GPU, choose the largest batch that fits its memory well, instead of `batchSize`. On a
-    CPU, and after the GPU ran out of memory, `batchSize` is used all the same. The choice depends
+    """On a GPU, choose the largest batch that fills 60% of its memory, instead of `batchSize`: at
+    most 1024 images, and no more than `batchSize` where an epoch would have fewer than 10 steps. On
+    a CPU, and after the GPU ran out of memory, `batchSize` is used all the same. The choice depends
     on the GPU, so that the same run on another one may give other numbers."""
     image_size: Annotated[int, Field(ge=32, le=4096)] = 640
     """Side of the square that images are fitted into, in pixels."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose
+from ultralytics.utils.autobatch import check_train_batch_size
 
 from trainyard.api.report import EpochReport
 from trainyard.api.template import Hyperparameters, Optimizer
+from trainyard_trainer.engines import batch_size
 from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, Seen, TrainSettings, Watcher
 from trainyard_trainer.engines.divergence import check_loss, check_weights
@@ -84,16 +87,15 @@ class Training:
             "cpu" if settings.device == "cpu" else f"cuda:{settings.device}"
         )
         torch.set_num_threads(settings.threads)
-        self._network = network.to(self._device)
-        if self._device.type == "cuda":
-            self._network.to(memory_format=torch.channels_last)
+        self._layout = memory_format(self._device)
+        self._network = network.to(self._device, memory_format=self._layout)
         loss = ArcFace(len(settings.classes), network.identities.shape[1])
         # What goes on from an earlier model knows where some identities lie; the rest is zero.
         known = network.identities.norm(dim=1) > 0
         loss.weight.data[known] = network.identities[known]
         self._loss = loss.to(self._device)
         self._optimiser = _optimiser(hyper, [*network.parameters(), *loss.parameters()])
-        self._loader = _loader(images, transforms, settings)
+        self._loader = _loader(images, transforms, settings, network)
         self._rate = _schedule(hyper, len(self._loader))
         self._progress = Progress()
         self._seen = FirstSeen(settings, whole_images)
@@ -158,10 +160,10 @@ class Training:
             rate = self._rate(step)
             for group in self._optimiser.param_groups:
                 group["lr"] = rate
-            batch = images.to(self._device, memory_format=torch.channels_last)
+            batch = images.to(self._device, memory_format=self._layout, non_blocking=True)
             batch = vary_pixels(batch, varied.exposure, varied.noise)
             self._seen.look({"img": batch, "cls": truth})
-            with _precision(self._hyper.amp, self._device):
+            with autocast(self._hyper.amp, self._device):
                 vectors = self._network(batch)
             loss = self._loss(vectors, truth.to(self._device))
             self._optimiser.zero_grad(set_to_none=True)
@@ -203,9 +205,15 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _loader(images: Path, transforms: Compose, settings: TrainSettings) -> DataLoader[Any]:
+def _loader(
+    images: Path, transforms: Compose, settings: TrainSettings, network: EmbeddingNetwork
+) -> DataLoader[Any]:
     dataset = ImageFolder(str(images), transforms)
     size = settings.hyperparameters.batch_size
+    if batch_size.is_automatic(settings):
+        size = batch_size.choose(
+            partial(_measure, network, settings.hyperparameters), len(dataset), settings
+        )
     return DataLoader(
         dataset,
         batch_size=size,
@@ -215,6 +223,17 @@ def _loader(images: Path, transforms: Compose, settings: TrainSettings) -> DataL
         # A batch of one has no statistics to normalise by.
         drop_last=len(dataset) % size == 1 and len(dataset) > 1,
     )
+
+
+def _measure(network: EmbeddingNetwork, hyper: Hyperparameters) -> int:
+    """Images that fill the GPU; what follows the backbone is small."""
+    found: int = check_train_batch_size(
+        network.backbone,
+        imgsz=hyper.image_size,
+        amp=torch.bfloat16 if hyper.amp and torch.cuda.is_bf16_supported() else False,
+        batch=batch_size.SHARE_OF_MEMORY,
+    )
+    return found
 
 
 def _optimiser(hyper: Hyperparameters, parameters: list[torch.nn.Parameter]) -> Any:
@@ -249,7 +268,12 @@ def _schedule(hyper: Hyperparameters, steps: int) -> Callable[[int], float]:
     return rate
 
 
-def _precision(wanted: bool, device: torch.device) -> Any:
+def memory_format(device: torch.device) -> torch.memory_format:
+    """How images lie in memory: on a GPU pixel by pixel, which its tensor cores are made for."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+def autocast(wanted: bool, device: torch.device) -> Any:
     """Mixed precision on a GPU that has bfloat16."""
     if wanted and device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", torch.bfloat16)

@@ -21,6 +21,7 @@ from ultralytics.nn.tasks import load_checkpoint
 
 from trainyard.api.report import EpochReport
 from trainyard.api.template import Optimizer
+from trainyard_trainer.engines import batch_size
 from trainyard_trainer.engines.augment import vary_pixels
 from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
 from trainyard_trainer.engines.divergence import check_loss, check_weights
@@ -54,6 +55,14 @@ class Varied:
         model = make(copy.deepcopy(base.layers), None, verbose)
         take_over(model, base, self.settings.classes, self.class_rows(base.layers))
         return model
+
+    def auto_batch(self) -> int:
+        """The number of images of a batch, if it is automatic. Each batch is one step then too."""
+        images = len(self.build_dataset(self.data["train"], mode="train", batch=1))  # type: ignore[attr-defined]
+        size = batch_size.choose(super().auto_batch, images, self.settings)  # type: ignore[misc]
+        if "nbs" not in self.settings.extra:
+            self.args.nbs = size  # type: ignore[attr-defined]
+        return size
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Vary the pixels of a train batch, images float [B, 3, H, W] in 0..1."""
@@ -105,7 +114,7 @@ def arguments(settings: TrainSettings, suffix: str, data: Path, folder: Path) ->
         "device": settings.device,
         "workers": settings.workers,
         "epochs": hyper.epochs,
-        "batch": hyper.batch_size,
+        "batch": batch_size.MEASURED if batch_size.is_automatic(settings) else hyper.batch_size,
         # Each batch is one step: without this, gradients are summed up to 64 images.
         "nbs": hyper.batch_size,
         "imgsz": hyper.image_size,
