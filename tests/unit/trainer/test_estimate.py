@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from trainyard_trainer.estimate import Estimate
@@ -47,8 +50,51 @@ def test_stopping_early_leaves_only_the_end() -> None:
     estimate = Estimate(0.0, epochs=100)
     estimate.training_started(0.0, 10)
     estimate.epoch(10.0)
-    estimate.training_ended()
+    estimate.training_ended(10.0)
     assert estimate.remaining(10.0) == pytest.approx(5.0)
+    assert estimate.remaining(13.0) == pytest.approx(2.0)
+    assert estimate.remaining(30.0) == 0
+
+
+def test_each_export_takes_its_time() -> None:
+    plain, exporting = Estimate(0.0, epochs=4), Estimate(0.0, epochs=4, exports=2)
+    for estimate in (plain, exporting):
+        estimate.training_started(0.0, 10)
+        estimate.epoch(10.0)
+    assert exporting.remaining(10.0) == pytest.approx((plain.remaining(10.0) or 0) + 10)
+
+
+def test_one_epoch_on_a_busy_machine_does_not_count() -> None:
+    estimate = Estimate(0.0, epochs=20)
+    estimate.training_started(0.0, 10)
+    now = 0.0
+    for seconds in (10.0, 10.0, 10.0, 60.0, 10.0):
+        now += seconds
+        estimate.epoch(now)
+    assert estimate.remaining(now) == pytest.approx(15 * 10 + 5)
+
+
+RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_at_half_of_a_recorded_run_its_end_is_told_within_15_percent(path: Path) -> None:
+    run = json.loads(path.read_text())
+    estimate = Estimate(0.0, run["epochs"], len(run["exports"]))
+    estimate.training_started(run["trainingStarted"], 10)
+    off = {}
+    for at in run["epochsDone"]:
+        estimate.epoch(at)
+        remaining = estimate.remaining(at)
+        assert remaining is not None
+        off[at] = at + remaining - run["ended"]
+    half = min(off, key=lambda at: abs(at - run["ended"] / 2))
+    assert abs(off[half]) <= 0.15 * run["ended"]
+
+
+def test_a_run_of_each_engine_is_recorded() -> None:
+    engines = {json.loads(path.read_text())["engine"] for path in RECORDED}
+    assert engines == {"yolo-det", "yolo-seg", "yolo-cls", "embedder"}
 
 
 def test_percent_never_goes_back_and_ends_below_a_hundred() -> None:
@@ -62,7 +108,7 @@ def test_percent_never_goes_back_and_ends_below_a_hundred() -> None:
         seen.append(estimate.percent(now))
         estimate.epoch(now)
         seen.append(estimate.percent(now))
-    estimate.training_ended()
+    estimate.training_ended(now)
     seen += [estimate.percent(now + 1000), estimate.percent(now + 100_000)]
     assert seen == sorted(seen)
     assert seen[-1] == 99.0

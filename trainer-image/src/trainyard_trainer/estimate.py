@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
+from statistics import median
 
+# The epochs that tell how long the next ones take: the newer half, and at least so many. Their
+# median, because a machine is not always ours alone: of runs that were recorded on a busy one, it
+# was nearer to the truth at half of the run than any mean.
 _RECENT = 5
 # Until an epoch was measured: how much longer it takes than its training steps (evaluation).
 _EVALUATION_SHARE = 1.2
-# What comes after training (evaluation, export, upload), as a share of an epoch, and at least.
+# What comes after training: evaluation and upload, as a share of an epoch and at least, and each
+# form that the model is exported to, which is compared with the model.
 _TAIL_SHARE = 0.5
 _TAIL_SECONDS = 5.0
+_EXPORT_SECONDS = 5.0
 # Preparation is given this part of the whole until its length can be told.
 _PREPARE_PERCENT = 3.0
 # Where a run that goes on starts again: what follows on the training is left out.
@@ -25,15 +30,18 @@ class Estimate:
         When the run began, in seconds of a clock that never goes back.
     epochs
         Epochs asked for; stopping early only makes it shorter.
+    exports
+        Forms that the model is exported to.
     """
 
-    def __init__(self, now: float, epochs: int) -> None:
-        self._began, self._epochs = now, epochs
+    def __init__(self, now: float, epochs: int, exports: int = 0) -> None:
+        self._began, self._epochs, self._exports = now, epochs, exports
         self._epoch_began = now
         self._steps_an_epoch = 0
         self._steps = 0
         self._done = 0
-        self._durations: deque[float] = deque(maxlen=_RECENT)
+        self._durations: list[float] = []
+        self._ended: float | None = None
         self._percent = 0.0
 
     def go_on(self, done: int, seconds: float) -> None:
@@ -63,17 +71,19 @@ class Estimate:
         self._epoch_began, self._steps = now, 0
         self._done += 1
 
-    def training_ended(self) -> None:
+    def training_ended(self, now: float) -> None:
         """No more epochs will come, however many were asked for."""
-        self._epochs = self._done
+        self._epochs, self._ended = self._done, now
 
     def remaining(self, now: float) -> float | None:
         """Seconds to the end of the run, or None before anything was measured."""
         length = self._epoch_length(now)
         if length is None:
             return None
+        tail = max(_TAIL_SECONDS, _TAIL_SHARE * length) + self._exports * _EXPORT_SECONDS
+        if self._ended is not None:
+            return max(0.0, tail - (now - self._ended))
         current = min(now - self._epoch_began, length) if self._done < self._epochs else 0.0
-        tail = max(_TAIL_SECONDS, _TAIL_SHARE * length)
         return (self._epochs - self._done) * length - current + tail
 
     def preparing(self, fraction: float) -> float:
@@ -92,7 +102,7 @@ class Estimate:
 
     def _epoch_length(self, now: float) -> float | None:
         if self._durations:
-            return sum(self._durations) / len(self._durations)
+            return median(self._durations[-max(_RECENT, len(self._durations) // 2) :])
         if not self._steps:
             return None
         share = min(1.0, self._steps / self._steps_an_epoch)

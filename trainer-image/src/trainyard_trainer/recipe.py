@@ -122,7 +122,9 @@ class Recipe:
         self._engine: TrainingEngine = engine_for(template.engine, self.run.capability.type)
         base = starting_point(self.store, self.run, self.places.work)
         self._settings = settings_of(self.run, self._engine, self.device, base)
-        self._estimate = Estimate(time.monotonic(), template.hyperparameters.epochs)
+        self._estimate = Estimate(
+            time.monotonic(), template.hyperparameters.epochs, len(template.exports)
+        )
         self._history: list[EpochReport] = []
         self._resume: Resume | None = None
         self.keeper = Keeper(
@@ -257,7 +259,7 @@ class Recipe:
                 Watcher(started, step, epoch),
                 self._resume,
             )
-        self._estimate.training_ended()
+        self._estimate.training_ended(time.monotonic())
         stopped = "" if trained.epochs == hyper.epochs else " (stopped early)"
         _log.info("train: %d epochs%s, best %d", trained.epochs, stopped, trained.best_epoch)
         return trained
