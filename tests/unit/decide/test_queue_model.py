@@ -105,6 +105,7 @@ def run_to_end(seed: int, unknown: frozenset[int] = frozenset()) -> Yard:
                 None if length is None else length.total_seconds(),
                 targetNode=node,
                 priority=priority,
+                retry={"limit": 1} if number % 2 else None,
             )
             models[node].waiting.append(Waiting(name, priority, yard.now, length))
         for node, model in models.items():
@@ -113,6 +114,9 @@ def run_to_end(seed: int, unknown: frozenset[int] = frozenset()) -> Yard:
                 model.holder = model.until = None
             elif step == failures and model.holder is not None:
                 yard.end(model.holder.name, exit_code=70)
+                if yard.runs[model.holder.name].process.spec.retry is not None:
+                    # While it backs off the node is for others; then it has its age again.
+                    parked.append((step + 1, model.holder, node))
                 model.holder = model.until = None
             elif step == stops and model.holder is not None:
                 yard.change(model.holder.name, suspend=True)
