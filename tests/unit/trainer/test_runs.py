@@ -183,6 +183,15 @@ def test_metrics_are_given_as_a_whole_by_class_and_by_epoch(finished: Finished) 
     assert all(json.loads(line)["trainLoss"] > 0 for line in lines)
 
 
+def test_metrics_say_how_often_each_class_was_labelled_in_train(finished: Finished) -> None:
+    metrics = RunMetrics.model_validate_json((finished.files / "metrics.json").read_bytes())
+    assert metrics.train is not None
+    assert metrics.train.samples == 16
+    assert [x.annotations for x in metrics.train.classes] == [8, 8]
+    log = (finished.files / "train.log").read_text()
+    assert "class class=disc: annotations in train 8, dev 4, test 3" in log
+
+
 def test_the_threshold_is_chosen_on_dev_used_on_test_and_stands_in_the_configuration(
     finished: Finished,
 ) -> None:

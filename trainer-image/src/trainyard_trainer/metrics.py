@@ -17,6 +17,7 @@ from trainyard.api.metrics import (
     RankedImage,
     RunMetrics,
     SplitReport,
+    TrainData,
 )
 from trainyard_trainer.engines.base import Confusion, ImageScore, SplitResult
 
@@ -63,6 +64,7 @@ def document(
     *,
     best_epoch: int | None = None,
     epochs: int | None = None,
+    train: TrainData | None = None,
 ) -> RunMetrics:
     """The document.
 
@@ -76,6 +78,8 @@ def document(
         Names of files in the layout -> names that people know the images by.
     best_epoch, epochs
         Number of the best epoch, and of epochs trained; None where it is not known.
+    train
+        What was learnt from; None where it is not known.
     """
     reports = {split: _split(result, names) for split, result in results.items()}
     first = next(iter(results.values()))
@@ -84,6 +88,7 @@ def document(
         best_epoch=best_epoch,
         epochs_trained=epochs,
         operating_threshold=first.threshold,
+        train=train,
         dev=reports.get("dev"),
         test=reports.get("test"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from trainyard.api.capability import Output
+from trainyard.api.metrics import TrainData
 from trainyard.api.run import RunSplits, SnapshotRef
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.images import plain_image
@@ -21,6 +23,7 @@ from trainyard.datasets.node_cache import NodeCache
 from trainyard.datasets.samples import Sample, read_samples
 from trainyard.datasets.staging import Staging, shards_of
 from trainyard.stores import Store
+from trainyard_trainer import balance
 from trainyard_trainer.crops import cut
 from trainyard_trainer.engines.base import Example, Layout
 from trainyard_trainer.faults import ClassesMissing
@@ -59,12 +62,15 @@ class Prepared:
         `test` or `dev`.
     names
         Files of dev and test in the layout -> what the images are called in their source.
+    train
+        How often each class is labelled in train; None where it was not counted.
     """
 
     layout: Layout
     held_out: tuple[HeldOut, ...]
     held_out_split: str
     names: dict[str, str]
+    train: TrainData | None = None
 
 
 def prepare(
@@ -117,6 +123,7 @@ def prepare(
             _check_groups(images, split)
         chosen = {split: _choose(images, split, engine, classes) for split, _ in used}
         _check_classes(chosen["train"].classes, outputs)
+        balance.report(outputs, {split: some.classes for split, some in chosen.items()})
         placed = _extract(staging, images, engine, classes, root, progress)
     data = engine.finish_layout(root, len(outputs))
     held_out = tuple(
@@ -126,15 +133,16 @@ def prepare(
     )
     counts = {_FOLDERS[split]: some.examples for split, some in chosen.items()}
     names = {one.path.name: one.sample.name for one in placed}
-    return Prepared(Layout(data, counts), held_out, held, names)
+    learnt = balance.train_data(outputs, chosen["train"].examples, chosen["train"].classes)
+    return Prepared(Layout(data, counts), held_out, held, names, learnt)
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What is learnt of a split: the number of examples, and the indices of their classes."""
+    """What is learnt of a split: the number of examples, and of labels by index of the class."""
 
     examples: int
-    classes: frozenset[int]
+    classes: Counter[int]
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,7 @@ def _choose(
     images: Gathered, split: str, engine: TrainingEngine, classes: Mapping[tuple[str, str], int]
 ) -> _Chosen:
     """Keep the images that the engine can use."""
-    total, count, learnt = images.count(split), 0, set[int]()
+    total, count, learnt = images.count(split), 0, Counter[int]()
     for sample in images.of(split):
         examples = engine.examples_of(sample, classes)
         if examples is None:
@@ -231,10 +239,10 @@ def _choose(
             f"{split} has no image to use, for {engine.leaves_out} (all {total}): check the "
             "attributes and values of the capability's outputs against the datasets' classes"
         )
-    return _Chosen(count, frozenset(learnt))
+    return _Chosen(count, learnt)
 
 
-def _check_classes(learnt: frozenset[int], outputs: tuple[Output, ...]) -> None:
+def _check_classes(learnt: Mapping[int, int], outputs: tuple[Output, ...]) -> None:
     missing = [f"{x.attribute}={x.value}" for x in outputs if x.position not in learnt]
     if missing:
         shown = ", ".join(missing[: 2 * _EXAMPLES]) + (" ..." if len(missing) > 10 else "")

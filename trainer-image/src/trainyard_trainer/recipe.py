@@ -321,6 +321,7 @@ class Recipe:
                 prepared.names,
                 best_epoch=trained.best_epoch,
                 epochs=trained.epochs,
+                train=prepared.train,
             ),
         )
         made_of = self._out / RUN_FILE

@@ -85,6 +85,25 @@ class SplitReport(StrictModel):
     """Images with the worst answers, the worst first."""
 
 
+class ClassCount(StrictModel):
+    """How often a class is labelled."""
+
+    attribute: Label
+    value: Label
+    annotations: Annotated[int, Field(ge=1)]
+
+
+class TrainData(StrictModel):
+    """What was learnt from."""
+
+    samples: Annotated[int, Field(ge=1)]
+    """Images; for the Box elements, boxes."""
+    classes: tuple[ClassCount, ...]
+    """In the order of the model's outputs."""
+    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    """How many times as often as the rarest class the most frequent one is labelled."""
+
+
 class RunMetrics(StrictModel):
     """metrics.json of a run, and of an evaluation that was made later.
 
@@ -102,6 +121,8 @@ class RunMetrics(StrictModel):
     """The confidence from which an answer counts: the capability's own, else the one with the
     best F1 on dev. Precision, recall, the confusion matrix and the ranking of images are at it,
     also on test."""
+    train: TrainData | None = None
+    """What the run learnt from; absent in an evaluation that was made later."""
     dev: SplitReport | None = None
     """On the data that the best epoch and the threshold were chosen by."""
     test: SplitReport | None = None
