@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from ultralytics.nn.tasks import ClassificationModel
 
 from tests.unit.labelled import image_bytes, write_folder
-from tests.unit.trainer.untrained import described
+from tests.unit.trainer.untrained import write_box_classifier
 from trainyard.api.capability import CapabilityType
-from trainyard.api.template import Engine
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.labels import Label
 from trainyard_trainer import model
-from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Box
 from trainyard_trainer.entities import read_entities
 from trainyard_trainer.main import main
@@ -143,13 +140,7 @@ def test_what_is_to_be_made_must_be_said(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="module")
 def box_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.pth and config.yaml of a box classifier that has learnt nothing."""
-    folder = tmp_path_factory.mktemp("model")
-    network = ClassificationModel("yolo11n-cls.yaml", nc=2, verbose=False)
-    engine = engine_for(Engine.YOLO_CLS, CapabilityType.BOX_CLASSIFIER)
-    config = described(network, engine, CapabilityType.BOX_CLASSIFIER, size=32, confidence=0.25)
-    model.save(folder / "model.pth", network.state_dict(), config)
-    model.write_config(folder / "config.yaml", config)
-    return folder
+    return write_box_classifier(tmp_path_factory.mktemp("model"))
 
 
 def asked(files: Path, data: Path, entities: str | None, made: Path) -> dict[str, Any]:

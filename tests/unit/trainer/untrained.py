@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from ultralytics.nn.tasks import ClassificationModel
+
 from trainyard.api.capability import CapabilityType, Output
+from trainyard.api.template import Engine
+from trainyard_trainer import model
 from trainyard_trainer.config import CapabilityNote, Lineage, ModelConfig, Thresholds
+from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.engine import TrainingEngine
 
 OUTPUTS = tuple(
@@ -38,3 +44,13 @@ def described(
             software={},
         ),
     )
+
+
+def write_box_classifier(folder: Path) -> Path:
+    """Write model.pth and config.yaml of a box classifier; gives their folder."""
+    network = ClassificationModel("yolo11n-cls.yaml", nc=2, verbose=False)
+    engine = engine_for(Engine.YOLO_CLS, CapabilityType.BOX_CLASSIFIER)
+    config = described(network, engine, CapabilityType.BOX_CLASSIFIER, size=32, confidence=0.25)
+    model.save(folder / "model.pth", network.state_dict(), config)
+    model.write_config(folder / "config.yaml", config)
+    return folder

@@ -29,6 +29,7 @@ COMMANDS = {
     "generate": _Entry("generate", "generate", "Make folders to work in."),
     "train": _Entry("train", "train", "Train, evaluate and export in the folder of a training."),
     "models": _Entry("models", "models", "List and download finished models."),
+    "predict": _Entry("predict", "predict", "Ask a model about images."),
     "datasets": _Entry("datasets", "datasets", "Check, upload, split and look at labelled images."),
     "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),
     "stop": _Entry("processes", "stop", "Stop a process with a checkpoint."),

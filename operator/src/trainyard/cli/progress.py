@@ -26,9 +26,16 @@ LINE_EVERY_SECONDS = 10.0
 
 
 class LineProgress:
-    """One line a file, and now and then one about a file that takes long."""
+    """One line a file, and now and then one about a file that takes long.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    beside
+        On standard error: the result is something else.
+    """
+
+    def __init__(self, *, beside: bool = False) -> None:
+        self._beside = beside
         self._here: dict[str, int] = {}
         self._spoke = monotonic()
 
@@ -37,22 +44,25 @@ class LineProgress:
         total = sum(file.size_bytes for file in files)
         if files:
             count = "1 file" if len(files) == 1 else f"{len(files)} files"
-            click.echo(f"fetching {count}, {size(total)}")
+            self._say(f"fetching {count}, {size(total)}")
 
     def kept(self, file: WantedFile) -> None:
         """See `Progress`."""
-        click.echo(f"{file.name}: already there, verified")
+        self._say(f"{file.name}: already there, verified")
 
     def advance(self, file: WantedFile, count: int) -> None:
         """See `Progress`."""
         here = self._here[file.name] = self._here.get(file.name, 0) + count
         if monotonic() - self._spoke >= LINE_EVERY_SECONDS:
             self._spoke = monotonic()
-            click.echo(f"{file.name}: {100 * here // max(1, file.size_bytes)}%, {size(here)}")
+            self._say(f"{file.name}: {100 * here // max(1, file.size_bytes)}%, {size(here)}")
 
     def done(self, file: WantedFile) -> None:
         """See `Progress`."""
-        click.echo(f"{file.name}: {size(file.size_bytes)}, verified")
+        self._say(f"{file.name}: {size(file.size_bytes)}, verified")
+
+    def _say(self, line: str) -> None:
+        click.echo(line, err=self._beside)
 
 
 class BarProgress:
@@ -84,11 +94,17 @@ class BarProgress:
 
 
 @contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """Bars if a person watches, else lines."""
-    console = Console(highlight=False)
+def shown_progress(*, beside: bool = False) -> Iterator[Progress]:
+    """Bars if a person watches, else lines.
+
+    Parameters
+    ----------
+    beside
+        On standard error: the result is something else.
+    """
+    console = Console(highlight=False, stderr=beside)
     if not console.is_terminal:
-        yield LineProgress()
+        yield LineProgress(beside=beside)
         return
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -58,10 +58,12 @@ def call(
     environ: Mapping[str, str] | None = None,
     inherited: tuple[int, ...] = (),
     going_on: str = "",
+    quiet: bool = False,
 ) -> LastWords:
     """Run the trainer to its end; gives its last words.
 
-    Ctrl-C reaches both: the trainer keeps a checkpoint and ends, a second one ends it at once.
+    Ctrl-C reaches both: the trainer ends, where it trains with a checkpoint, and a second one ends
+    it at once.
 
     Parameters
     ----------
@@ -74,7 +76,9 @@ def call(
     inherited
         Handles that it holds too.
     going_on
-        What a person does to go on after an interruption.
+        What a person does to go on after an interruption; empty: it keeps no checkpoint.
+    quiet
+        Whether what it logs is of no interest: its last words say what went wrong.
 
     Raises
     ------
@@ -87,9 +91,11 @@ def call(
         command,
         env={**os.environ, **(environ or {}), LAST_WORDS: str(words_file)},
         pass_fds=inherited,
+        stdout=subprocess.DEVNULL if quiet else None,
     )
+    stopping = "stopping, with a checkpoint" if going_on else "stopping"
     with _passing_on(child):
-        interrupted = _wait(child)
+        interrupted = _wait(child, f"{stopping}; Ctrl-C again ends it at once")
     words = _read(words_file)
     if child.returncode == ExitCode.OK:
         return words or LastWords(reason="Succeeded")
@@ -105,8 +111,8 @@ def call(
     raise TrainerFailed(f"{reason}{said}", child.returncode)
 
 
-def _wait(child: subprocess.Popen[bytes]) -> bool:
-    """Whether a person interrupted it."""
+def _wait(child: subprocess.Popen[bytes], stopping: str) -> bool:
+    """Whether a person interrupted it; they are told that it is stopping."""
     interrupted = False
     while True:
         try:
@@ -115,7 +121,7 @@ def _wait(child: subprocess.Popen[bytes]) -> bool:
             if interrupted:
                 child.kill()
             else:
-                note("stopping, with a checkpoint; Ctrl-C again ends it at once")
+                note(stopping)
             interrupted = True
         else:
             return interrupted
