@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainyard.api._base import StrictModel
+from trainyard.api._base import Sha256, StrictModel
 from trainyard.api.capability import CapabilityType, Geometry, Output
 from trainyard.api.manifest import SplitMetrics
 from trainyard.api.template import Engine, ExportFormat
@@ -110,6 +110,13 @@ class Lineage(StrictModel):
     """Versions of the libraries that trained it."""
 
 
+class Origin(StrictModel):
+    """The file that weights from elsewhere were converted from."""
+
+    file: str
+    sha256: Sha256
+
+
 class MetricsNote(StrictModel):
     """How good it is."""
 
@@ -139,4 +146,7 @@ class ModelConfig(StrictModel):
     """The other forms of the model that lie beside this file."""
     capability: CapabilityNote
     metrics: MetricsNote | None = None
-    lineage: Lineage
+    lineage: Lineage | None = None
+    """None: no run of Trainyard trained it."""
+    converted_from: Origin | None = None
+    """Weights that were trained elsewhere only."""

@@ -54,6 +54,10 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
         help="what a Box element is asked about, JSON: boxes in 0..1, for all images or by name "
         "(default: the labelled boxes)",
     )
+    convert = commands.add_parser("convert", help="make a model.pth of a .pt of ultralytics")
+    convert.add_argument("checkpoint", type=Path, help="a pickle: FILE.pt")
+    convert.add_argument("weights", type=Path, help="the model.pth to write")
+    convert.add_argument("--trust", action="store_true", help="you know where it comes from")
     of_folders = add_commands(commands)
     parsed = parser.parse_args(arguments)
     if parsed.command == "predict" and parsed.out is None and parsed.json is None:
@@ -66,6 +70,7 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
         "snapshot": _snapshot,
         "run": partial(_run, stop=stop),
         "predict": _predict,
+        "convert": _convert,
         **{name: partial(command, stop) for name, command in of_folders.items()},
     }
     return ended(partial(works[parsed.command], parsed), stop)
@@ -98,6 +103,15 @@ def _run(parsed: argparse.Namespace, stop: StopRequest) -> LastWords:
             # The store may keep it waiting until its time is over.
             upload_log(store, run, folder / LOG)
             raise end from error
+
+
+def _convert(parsed: argparse.Namespace) -> LastWords:
+    folder = emptied(workdir() / "convert")
+    quieten(folder, cpu_count())
+    device(gpus=0)
+    from trainyard_trainer.convert import convert
+
+    return convert(parsed.checkpoint, parsed.weights, trust=parsed.trust)
 
 
 def _predict(parsed: argparse.Namespace) -> LastWords:
