@@ -13,11 +13,20 @@ LOCAL := $(PY) -m trainyard_local
 PYTEST_ARGS ?=
 BENCH ?= *
 
-.PHONY: help setup demo test test-unit test-trainer test-integration test-faults test-e2e test-full bench lint \
+.PHONY: help setup laptop demo test test-unit test-trainer test-integration test-faults test-e2e test-full bench lint \
         format crds up down status images clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+laptop: .cache/stamps/trainer ## Train a model on this machine, without a cluster
+	@if [ ! -d laptop/images ]; then
+	  rm -rf laptop/images.part
+	  $(PY_TRAINER) -m trainyard_demo.data nuclei --into laptop/images.part
+	  mv laptop/images.part laptop/images
+	fi
+	$(PY_TRAINER) -m trainyard.cli run -f examples/laptop --volume images=laptop/images/examples/nuclei \
+	  --output-folder laptop/runs
 
 demo: setup ## Train three models on two real Kubernetes nodes of this machine
 	@$(PY) -m trainyard_demo

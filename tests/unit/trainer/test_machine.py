@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,12 @@ def test_without_a_control_group_it_is_that_of_the_process(tmp_path: Path) -> No
     before = cpu_seconds(tmp_path)
     sum(range(2_000_000))
     assert 0 < cpu_seconds(tmp_path) - before < 10
+
+
+def test_the_libraries_are_not_read_before_their_environment_is_set() -> None:
+    code = (
+        "import sys, trainyard_trainer.main, trainyard_trainer.folder\n"
+        "print([name for name in ('torch', 'ultralytics', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

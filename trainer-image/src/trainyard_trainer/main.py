@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +10,10 @@ from pathlib import Path
 from trainyard.api.report import LastWords
 from trainyard.api.run import MOUNT_PATH, RUN_FILE, SNAPSHOT_FILE, RunFile, SnapshotRunFile
 from trainyard.stores import open_store
+from trainyard_trainer import console
 from trainyard_trainer.ending import ended, told
 from trainyard_trainer.folder.commands import add_commands
-from trainyard_trainer.logs import logged_to, start_logging
+from trainyard_trainer.logs import logged_to
 from trainyard_trainer.machine import cpu_count, cpus_of, device, emptied, quieten, workdir
 from trainyard_trainer.progress import Reporter
 from trainyard_trainer.runfile import read_sealed
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if parsed.command == "predict" and parsed.out is None and parsed.json is None:
         parser.error("predict needs --out, --json or both")
-    start_logging(logging.StreamHandler(sys.stdout))
+    console.begin()
     if stop is None:
         stop = StopRequest()
         stop.install()

@@ -1,9 +1,8 @@
-"""Progress: one line for people, one report for the operator, neither ever hurts the run."""
+"""Progress: a bar or lines for people, reports for the operator; neither ever hurts the run."""
 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,10 +11,10 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 import requests
-from tqdm import tqdm
 
 from trainyard.api.report import EpochReport, ProgressReport, Stage
 from trainyard.api.run import ProgressTarget
+from trainyard_trainer.console import in_terminal, show
 from trainyard_trainer.machine import cpu_seconds
 
 HEARTBEAT_SECONDS = 30.0
@@ -126,6 +125,7 @@ class Reporter:
             ),
             history=thinned(history, _HISTORY_LIMIT),
         )
+        show(made)
         with self._wake:
             self._latest = made
             self._wake.notify()
@@ -199,20 +199,15 @@ def thinned(items: Sequence[T], limit: int) -> tuple[T, ...]:
 
 
 class Ticker:
-    """Says how far a loop is: a bar on a terminal, a plain line now and then elsewhere."""
+    """Says how far a loop is: a line now and then, where no bar is shown."""
 
     def __init__(self, what: str, total: int, *, every_seconds: float = 5.0) -> None:
         self._what, self._total, self._every = what, total, every_seconds
         self._next = time.monotonic() + every_seconds
-        self._bar = tqdm(total=total, desc=what, leave=False) if sys.stderr.isatty() else None
 
     def at(self, done: int) -> None:
         """`done` of `total` are done."""
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
-            if done >= self._total:
-                self._bar.close()
-        if done >= self._total or (self._bar is None and time.monotonic() >= self._next):
+        if done >= self._total or (time.monotonic() >= self._next and not in_terminal()):
             self._next = time.monotonic() + self._every
             percent = 100 * done // max(1, self._total)
             _log.info("%s: %d of %d (%d%%)", self._what, done, self._total, percent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -12,8 +13,9 @@ from trainyard.api._base import Sha256, StrictModel
 from trainyard.api.documents import digest
 from trainyard.api.run import RunFile
 from trainyard.datasets.labels import Label
-from trainyard_trainer.engines.base import Layout
-from trainyard_trainer.prepare import HeldOut, Prepared
+
+if TYPE_CHECKING:
+    from trainyard_trainer.prepare import Prepared
 
 SPLITS = ("train", "dev", "test")
 _VERSION = 1
@@ -44,6 +46,10 @@ class LaidOut(StrictModel):
 
     def prepared(self, root: Path, data: Path) -> Prepared:
         """The same for the recipe; an image that is not there any more is not shown."""
+        # They bring the libraries, which read their environment when they are imported.
+        from trainyard_trainer.engines.base import Layout
+        from trainyard_trainer.prepare import HeldOut, Prepared
+
         held = (HeldOut(root / x.path, x.name, x.labels) for x in self.held_out)
         return Prepared(
             Layout(data, self.counts),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from trainyard.api.run import RunFile
 from trainyard.api.template import Hyperparameters
 from trainyard.api.training_folder import TrainingFolder
 from trainyard.stores import Store, open_store
-from trainyard_trainer import termination
+from trainyard_trainer import console, termination
 from trainyard_trainer.ending import failed, told
 from trainyard_trainer.faults import InvalidRunFile, first_problem
 from trainyard_trainer.folder import earlier, layout
 from trainyard_trainer.folder.layout import LaidOut
-from trainyard_trainer.logs import logged_to, start_logging
+from trainyard_trainer.logs import logged_to
 from trainyard_trainer.machine import cpu_count, cpus_of, device, emptied, quieten
 from trainyard_trainer.progress import Reporter
 from trainyard_trainer.runfile import read_sealed
@@ -61,7 +60,7 @@ def opened(folder: Path, **changes: Any) -> Iterator[Work]:
     """
     stop = StopRequest()
     stop.install()
-    start_logging(logging.StreamHandler(sys.stdout))
+    console.begin()
     try:
         stop.arm()
         inputs = read_inputs(folder, changes)
