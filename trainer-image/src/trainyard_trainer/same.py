@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torchvision.ops import box_iou
+from ultralytics.utils.metrics import box_iou  # torchvision takes as long to import as torch
 
 from trainyard_trainer.config import Thresholds
 from trainyard_trainer.engines.base import Prediction, bounds
