@@ -20,9 +20,14 @@ def letterboxed(image, rule):
     scale, start = inner / sides, np.round((size - inner) / 2 - 0.1).astype(int)
     # Each pixel from the four around its place: Image.resize would take the mean of more.
     places = (1 / scale[0], 0, 0, 0, 1 / scale[1], 0)
-    square = Image.new("RGB", (size, size), (rule["padValue"],) * 3)
-    square.paste(image.transform(tuple(inner), Image.AFFINE, places, Image.BILINEAR), tuple(start))
-    pixels = (np.asarray(square) / rule["divideBy"] - rule["mean"]) / rule["std"]
+    bands = [
+        band.convert("F").transform(tuple(inner), Image.AFFINE, places, Image.BILINEAR)
+        for band in image.split()
+    ]
+    pixels, (left, top), (right, bottom) = np.empty((size, size, 3)), start, start + inner
+    pixels[:] = rule["padValue"]
+    pixels[top:bottom, left:right] = np.stack(bands, 2).round()
+    pixels = (pixels / rule["divideBy"] - rule["mean"]) / rule["std"]
     return pixels.transpose(2, 0, 1)[None].astype(np.float32), scale, start
 
 

@@ -92,7 +92,7 @@ def test_boxes_are_those_of_the_model(copied: Callable[[str], Path], images: lis
     for path in images:
         right = predictor.predict_file(path)
         found = said("detect.py", folder, path)
-        # Pillow cuts off what OpenCV rounds: pixels differ by one level of grey at most.
+        # OpenCV rounds its weights: some pixels differ by one level of grey.
         assert len(found) == pytest.approx(len(right), rel=0.1, abs=1), path.name
         sides = [[line["box"] for line in found], [answer.points for answer in right]]
         overlaps = box_iou(*(torch.tensor(boxes).reshape(-1, 4) for boxes in sides)).numpy()
