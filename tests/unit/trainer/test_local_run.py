@@ -3,99 +3,26 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.unit.labelled import shape_bytes, write_folder
-from trainyard.api.documents import dump_yaml
+from tests.unit.trainer.laptop import (
+    COMMAND,
+    PLACES,
+    VALUES,
+    environment,
+    manifests,
+    prepare,
+    run,
+    trainyard,
+)
 from trainyard.api.manifest import ArtefactManifest
 from trainyard_trainer import model
-
-VALUES = ("disc", "square")
-SPLITS = {"train": range(16), "dev": range(100, 106), "test": range(200, 206)}
-
-
-def manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": "trainyard.dev/v1alpha1",
-        "kind": kind,
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
-def manifests(**hyperparameters: Any) -> list[dict[str, Any]]:
-    """A classifier of discs and squares; train on a volume, the rest in a bucket."""
-    sources: dict[str, dict[str, Any]] = {
-        "train": {"volume": {"claimName": "pictures", "path": "train"}},
-        "dev": {"s3": {"bucket": "shapes", "prefix": "dev"}},
-        "test": {"s3": {"bucket": "shapes", "prefix": "test"}},
-    }
-    outputs = [{"attribute": "class", "value": v, "position": i} for i, v in enumerate(VALUES)]
-    return [
-        manifest("Capability", "shape", {"type": "ImageClassifierElement", "outputs": outputs}),
-        manifest(
-            "TrainingTemplate",
-            "tiny",
-            {
-                "displayName": "tiny",
-                "engine": "yolo-cls",
-                "baseModel": {"architecture": "yolo11n"},
-                "hyperparameters": {"epochs": 2, "batchSize": 8, "imageSize": 32} | hyperparameters,
-                "resources": {"gpus": 0, "cpu": "1"},
-            },
-        ),
-        *(
-            manifest("Dataset", split, {"selections": [{"source": source, "format": "folders"}]})
-            for split, source in sources.items()
-        ),
-        manifest(
-            "TrainingProcess",
-            "shapes",
-            {
-                "capability": "shape",
-                "template": "tiny",
-                "datasets": {split: [split] for split in SPLITS},
-                "targetNode": "nowhere",
-            },
-        ),
-    ]
-
-
-def prepare(folder: Path, documents: Sequence[dict[str, Any]]) -> None:
-    (folder / "m").mkdir(exist_ok=True)
-    (folder / "m" / "all.yaml").write_text("---\n".join(map(dump_yaml, documents)))
-    if (folder / "pictures").exists():
-        return
-    for split, seeds in SPLITS.items():
-        for seed in seeds:
-            value = VALUES[seed % 2]
-            data, _ = shape_bytes(value, seed)
-            place = "pictures" if split == "train" else "shapes"
-            write_folder(folder / place / split, {f"{value}/{seed}.png": data})
-
-
-COMMAND = [sys.executable, "-m", "trainyard.cli", "run", "-f", "m"]
-PLACES = ["--volume", "pictures=pictures", "--bucket", "shapes=shapes"]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Of a machine that has no keys and no cluster."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TRAINYARD_"))}
-    return kept | {"HOME": str(folder), "KUBECONFIG": str(folder / "none")}
-
-
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *options], cwd=folder, env=environment(folder), capture_output=True, text=True
-    )
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +141,14 @@ def test_a_run_that_fails_ends_with_the_code_of_the_trainer(tmp_path: Path) -> N
     ended = run(tmp_path, *PLACES)
     assert ended.returncode == 80
     assert "Error: GPUNotVisible: " in ended.stderr
+
+
+def test_the_next_command_works_as_it_is_printed(trained: tuple[Path, str]) -> None:
+    folder, said = trained
+    (line,) = (line for line in said.splitlines() if line.startswith("next "))
+    program, *arguments = shlex.split(line.removeprefix("next "))
+    assert program == "trainyard"
+    ended = trainyard(folder, *arguments)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (folder / "predictions.png").is_file()
+    (folder / "predictions.png").unlink()

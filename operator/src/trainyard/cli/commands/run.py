@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from trainyard.api.documents import dump_yaml
+from trainyard.api.manifest import ArtefactRole
 from trainyard.api.run import RUN_FILE, RunFile
 from trainyard.cli import options
 from trainyard.cli.commands.local_options import cpu_option, source_options
@@ -20,6 +21,7 @@ from trainyard.cli.local.results import print_results, shortcut
 from trainyard.cli.local.snapshots import Snapshots
 from trainyard.cli.local.sources import Folders, folders, store_for
 from trainyard.cli.local.trainer import call, look_for_trainer, trainer_command
+from trainyard.cli.local.typed import typed
 from trainyard.cli.locked import only_one
 from trainyard.cli.manifests.reading import read_manifests
 from trainyard.cli.output import note
@@ -86,7 +88,12 @@ def run(
         note(f"TrainingProcess {first.name} is done already, with these inputs")
     else:
         there = _train(store, there, output_folder)
-    print_results(first.name, there, shortcut(first.name, there.folder, output_folder))
+    folder = shortcut(first.name, there.folder, output_folder)
+    print_results(first.name, there, folder)
+    weights = folder / there.manifest.roles[ArtefactRole.WEIGHTS]
+    images = known.held_out(facts)
+    asked = typed(images) if images is not None else "IMAGES"
+    click.echo(f"next      trainyard predict {typed(weights)} {asked} --out predictions.png")
 
 
 def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:

@@ -13,6 +13,7 @@ from trainyard.api.run import StoreLocation
 from trainyard.cli.errors import CommandError
 from trainyard.cli.profiles import Target
 from trainyard.cli.store_access import own_keys
+from trainyard.decide.facts import ProcessFacts
 from trainyard.stores import Store, open_store
 
 
@@ -46,6 +47,17 @@ class Folders:
                         f"{volume.claim_name}, which is in a cluster: say which folder of this "
                         f"machine has its files with --volume {volume.claim_name}=FOLDER"
                     )
+
+    def held_out(self, facts: ProcessFacts) -> Path | None:
+        """A folder of images that the model has not learnt from; None if it is in no folder."""
+        splits = facts.process.spec.datasets
+        name = (splits.test or splits.dev)[0]
+        source = facts.datasets[name].spec.selections[0].source
+        if source.volume is not None:
+            return self.claims[source.volume.claim_name] / source.volume.path
+        if source.s3 is not None and source.s3.bucket in self.buckets:
+            return self.buckets[source.s3.bucket] / source.s3.prefix
+        return None
 
     def of_bucket_only(self, dataset: Dataset) -> str | None:
         """A bucket that the dataset reads and that no folder stands for."""
