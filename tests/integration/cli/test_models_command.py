@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +39,9 @@ def test_models_are_listed_with_what_people_ask_about(team: Team) -> None:
     team.model("cats")
     team.model("dogs")
     titles, cats, dogs = team.says("models", "list").splitlines()
-    assert titles.split() == ["NAME", "CAPABILITY", "TYPE", "METRIC", "SIZE", "PROCESS", "AGE"]
+    assert titles.split() == (
+        ["NAME", "CAPABILITY", "TYPE", "METRIC", "EVALUATIONS", "SIZE", "PROCESS", "AGE"]
+    )
     assert cats.split()[:-1] == (
         ["cats", "animals", "ImageClassifierElement", "top-1", "0.968", "2.4", "MiB", "cats"]
     )
@@ -60,6 +64,91 @@ def test_an_empty_list_says_so_and_is_no_error(team: Team) -> None:
     done = team.run("models", "list")
     assert (done.exit_code, done.stdout) == (0, "")
     assert f"There are no TrainedModels in namespace {team.namespace}" in done.stderr
+
+
+def evaluated(team: Team, *plans: str) -> None:
+    """Write what the operator would write of evaluations."""
+    metrics = {"metrics": [{"name": "top-1", "value": "0.91"}], "samples": 40}
+    evaluations = [
+        {
+            "plan": plan,
+            "primaryMetric": "top-1",
+            "checkpointSha256": "0" * 64,
+            "test": metrics,
+            "createdAt": "2026-11-25T10:30:00Z",
+        }
+        for plan in plans
+    ]
+    status = {"status": {"evaluations": evaluations}}
+    team.api.merge_patch(MODEL, "cats", status, team.namespace, subresource="status")
+
+
+def test_a_model_is_shown_with_classes_metrics_by_plan_lineage_and_files(team: Team) -> None:
+    location = team.model("cats")
+    evaluated(team, "night", "rain")
+    said = team.says("models", "show", "cats", who=team.viewer)
+    lines = [line.split() for line in said.splitlines()]
+    assert ["model", f"{team.namespace}/cats"] in lines
+    assert ["capability", "animals,", "ImageClassifierElement"] in lines
+    assert ["made", "by", "process", "cats"] in lines
+    assert ["0", "class", "cat"] in lines
+    assert ["METRIC", "night", "TEST", "rain", "TEST"] in lines
+    assert ["top-1", "0.91", "0.91"] in lines
+    weights = hashlib.sha256(FILES["model.pth"]).hexdigest()
+    assert ["weights", "2.4", "MiB", weights, f"{location}/model.pth"] in lines
+    _, cats = team.says("models", "list").splitlines()
+    assert cats.split()[5] == "2", "evaluations"
+    raw = team.api.get(MODEL, "cats", team.namespace) or {}
+    shown = json.loads(team.says("models", "show", "cats", "-o", "json"))
+    assert shown["spec"]["artefacts"] == raw["spec"]["artefacts"]
+    assert shown["status"]["evaluations"] == raw["status"]["evaluations"]
+    sentence = team.refuses("models", "show", "dogs")
+    assert f"there is no TrainedModel dogs in namespace {team.namespace}" in sentence
+
+
+def test_programs_are_told_what_was_downloaded(team: Team) -> None:
+    location = team.model("cats")
+    said = json.loads(team.says("models", "download", "cats", "-o", "json", **team.reach))
+    assert (said["model"], said["folder"], len(said["files"])) == ("cats", "cats", len(FILES))
+    first = next(file for file in said["files"] if file["name"] == "model.pth")
+    assert first == {
+        "name": "model.pth",
+        "uri": f"{location}/model.pth",
+        "sha256": hashlib.sha256(FILES["model.pth"]).hexdigest(),
+        "sizeBytes": len(FILES["model.pth"]),
+    }
+
+
+def completed(team: Team, words: str, **environ: str) -> list[str]:
+    """What bash is told for a command line that ends in a word to complete."""
+    asked = {"_TRAINYARD_COMPLETE": "bash_complete", "COMP_WORDS": words}
+    asked["COMP_CWORD"] = str(words.count(" "))
+    running = team.process_of(**asked, **environ)
+    said, errors = running.communicate(timeout=30)
+    assert errors == ""
+    return said.split()
+
+
+def test_a_shell_completes_the_names_of_the_cluster(team: Team) -> None:
+    team.model("cats")
+    team.model("crows")
+    team.process("dogs")
+    assert completed(team, "trainyard models show c") == ["plain,cats", "plain,crows"]
+    assert completed(team, "trainyard watch ") == ["plain,dogs"]
+    assert "plain,cats" in completed(team, "trainyard predict ca")
+    elsewhere = completed(team, "trainyard watch ", TRAINYARD_NAMESPACE="nowhere")
+    assert elsewhere == []
+
+
+def test_a_shell_does_not_wait_for_a_cluster_that_does_not_answer(team: Team) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = team.admin.read_text()
+        server = yaml.safe_load(text)["clusters"][0]["cluster"]["server"]
+        path = team.folder / "silent.kubeconfig"
+        path.write_text(text.replace(server, f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        began = time.monotonic()
+        assert completed(team, "trainyard watch ", TRAINYARD_KUBECONFIG=str(path)) == []
+    assert time.monotonic() - began < 15, "the command line itself is read in that time"
 
 
 def test_a_model_is_downloaded_and_every_file_verified(team: Team) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import subprocess
@@ -70,6 +71,18 @@ def test_nodes_are_shown_with_holder_quarantine_and_queue(team: Team) -> None:
     assert cells[:5] == [team.node, "Ready,quarantined", "yes", "2", f"{ns}/cats"]
     assert cells[-3:] == ["2", f"{ns}/birds,", f"{ns}/dogs"]
     assert f"{team.node} is in quarantine: {WHY}" in done.stderr
+    found = json.loads(team.says("nodes", "--output", "json"))["nodes"]
+    [mine] = [node for node in found if node["node"] == team.node]
+    assert mine.pop("heldSince")
+    assert mine == {
+        "node": team.node,
+        "state": "Ready",
+        "enabled": True,
+        "gpus": 2,
+        "holder": f"{ns}/cats",
+        "queue": [f"{ns}/birds", f"{ns}/dogs"],
+        "quarantined": WHY,
+    }
 
 
 def test_who_may_not_read_nodes_and_locks_sees_what_the_processes_say(team: Team) -> None:

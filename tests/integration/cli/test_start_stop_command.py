@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -192,3 +193,12 @@ def test_a_process_made_anew_meanwhile_is_not_touched(
     monkeypatch.setattr(suspension, "read", replaced)
     assert "was deleted and made anew meanwhile: try again" in team.refuses("stop", "cats")
     assert not team.spec("cats").get("suspend")
+
+
+def test_programs_are_told_what_start_and_stop_did(team: Team) -> None:
+    team.process("cats", "Created", suspend=True)
+    started = json.loads(team.says("start", "cats", "--output", "json"))
+    assert (started["name"], started["phase"]) == ("cats", "Created")
+    assert "it starts when its turn" in started["message"]
+    stopped = json.loads(team.says("stop", "cats", "--output", "json"))
+    assert "is being stopped" in stopped["message"]

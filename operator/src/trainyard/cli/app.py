@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from trainyard.cli.errors import INTERRUPTED, as_command_error
 from trainyard.cli.options import cluster_options
@@ -28,12 +29,16 @@ COMMANDS = {
     "run": _Entry("run", "run", "Train on this machine what manifests describe."),
     "generate": _Entry("generate", "generate", "Make folders to work in."),
     "train": _Entry("train", "train", "Train, evaluate and export in the folder of a training."),
-    "models": _Entry("models", "models", "List and download finished models."),
+    "models": _Entry("models", "models", "List, show and download finished models."),
     "predict": _Entry("predict", "predict", "Ask a model about images."),
+    "weights": _Entry("weights", "weights", "Store weights that trainings may start from."),
     "datasets": _Entry("datasets", "datasets", "Check, upload, split and look at labelled images."),
     "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),
     "stop": _Entry("processes", "stop", "Stop a process with a checkpoint."),
     "watch": _Entry("watch", "watch", "Watch a process until it is finished."),
+    "completion": _Entry(
+        "completion", "completion", "Print the script that lets a shell complete commands."
+    ),
     "nodes": _Entry("nodes", "nodes", "Show the target nodes: state, GPUs, holder, queue."),
 }
 """In the order of the help. Loaded when they are used: `--help` need not wait for libraries that
@@ -54,6 +59,15 @@ class _Root(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.module}.{entry.name} is no command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Without reading the commands, which takes a second.
+        commands = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

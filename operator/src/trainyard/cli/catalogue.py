@@ -122,6 +122,7 @@ def _model_row(model: TrainedModel, now: datetime) -> tuple[str, ...]:
         spec.capability,
         spec.type,
         spec.metric,
+        str(len(model.status.evaluations) or ""),
         size(weights.size_bytes) if weights is not None else "",
         (spec.lineage.process or "") if spec.lineage is not None else "",
         age(model.metadata.creation_timestamp, now),
@@ -146,7 +147,7 @@ MODELS = Kind(
     MODEL,
     TrainedModel,
     "models",
-    ("NAME", "CAPABILITY", "TYPE", "METRIC", "SIZE", "PROCESS", "AGE"),
+    ("NAME", "CAPABILITY", "TYPE", "METRIC", "EVALUATIONS", "SIZE", "PROCESS", "AGE"),
     _model_row,
 )
 DATASETS = Kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -77,6 +77,14 @@ class Progress(Protocol):
         """A file is here, whole and verified."""
 
 
+def files_of(model: TrainedModel) -> Iterator[tuple[ArtefactRole, ArtefactRef]]:
+    """The files that a model names, by what they are."""
+    for role in ArtefactRole:
+        ref: ArtefactRef | None = getattr(model.spec.artefacts, to_snake(role))
+        if ref is not None:
+            yield role, ref
+
+
 def wanted_files(model: TrainedModel) -> tuple[WantedFile, ...]:
     """The files that a model names, by their path below its location.
 
@@ -87,13 +95,9 @@ def wanted_files(model: TrainedModel) -> tuple[WantedFile, ...]:
     CommandError
         If a name leads out of the folder, or two files have the same one.
     """
-    artefacts = model.spec.artefacts
     found: dict[str, WantedFile] = {}
-    for role in ArtefactRole:
-        ref: ArtefactRef | None = getattr(artefacts, to_snake(role))
-        if ref is None:
-            continue
-        name = _name(ref.uri, artefacts.location, role)
+    for role, ref in files_of(model):
+        name = _name(ref.uri, model.spec.artefacts.location, role)
         file = WantedFile(ref.uri, ref.sha256, ref.size_bytes, name)
         if found.setdefault(name, file) != file:
             raise CommandError(

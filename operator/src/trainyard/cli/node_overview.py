@@ -93,6 +93,19 @@ class NodeRow:
             names,
         )
 
+    def document(self) -> Json:
+        """For programs; null is what the person may not see."""
+        return {
+            "node": self.name,
+            "state": self.state,
+            "enabled": self.enabled,
+            "gpus": self.gpus,
+            "holder": self.holder,
+            "heldSince": self.since.isoformat() if self.since is not None else None,
+            "queue": list(self.queue),
+            "quarantined": self.quarantined,
+        }
+
 
 def observe(api: ApiServer, namespace: str) -> Observed:
     """Read nodes, locks and processes as far as the person may.

@@ -68,12 +68,20 @@ def store_access() -> StoreAccess:
 
     A cluster is asked only for what the person's own settings do not say.
     """
+    from trainyard.cli.errors import CommandError
     from trainyard.cli.store_access import find_own_store, find_store
 
     own = find_own_store(target())
     if own is not None:
         return own
-    cluster = connection()
+    try:
+        cluster = connection()
+    except CommandError as error:
+        raise CommandError(
+            "there are no keys and no endpoint for the object store: set AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and --s3-endpoint (or a profile), or name a cluster that knows "
+            f"them: {error}"
+        ) from None
     return find_store(cluster.api, target(), cluster.namespace)
 
 

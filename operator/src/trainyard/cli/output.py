@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -39,6 +40,21 @@ def output_option(function: F) -> F:
         default=str(Format.TABLE),
         show_default=True,
         help="How to print it.",
+    )(function)
+
+
+RESULT_JSON = "json"
+
+
+def result_option(function: F) -> F:
+    """Option `-o` of a command that says what it did."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["text", RESULT_JSON]),
+        default="text",
+        show_default=True,
+        help="How to print what was done.",
     )(function)
 
 
@@ -82,9 +98,23 @@ def print_objects(objects: Sequence[Json], format_: Format) -> None:
         click.echo(dump_yaml(listed), nl=False)
 
 
+def print_document(document: Json, format_: Format) -> None:
+    """A finding for programs."""
+    if format_ is Format.JSON:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(dump_yaml(document), nl=False)
+
+
 def note(sentence: str) -> None:
     """Say something beside the result, on standard error."""
     click.echo(sentence, err=True)
+
+
+def working(doing: str) -> AbstractContextManager[object]:
+    """Show that something is done whose end nobody knows, if a person watches."""
+    console = Console(stderr=True, highlight=False)
+    return console.status(doing) if console.is_terminal else nullcontext()
 
 
 def age(since: datetime | None, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""`trainyard models`: list and download finished models."""
+"""`trainyard models`: list, show and download finished models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import click
 
 from trainyard.cli import catalogue, options
 from trainyard.cli.commands.listing import print_all
+from trainyard.cli.completing import Named, names_of
 from trainyard.cli.downloads import download as download_files
 from trainyard.cli.downloads import wanted_files
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import output_option
+from trainyard.cli.model_report import print_model
+from trainyard.cli.output import RESULT_JSON, Format, output_option, print_document, result_option
 from trainyard.cli.progress import shown_progress
 from trainyard.cli.store_access import find_store
 from trainyard.decide.display import size
@@ -20,7 +22,7 @@ from trainyard.stores.errors import AccessDenied, BucketNotFound, StoreUnavailab
 
 @click.group()
 def models() -> None:
-    """List and download finished models."""
+    """List, show and download finished models."""
 
 
 @models.command("list")
@@ -38,7 +40,25 @@ def list_(all_namespaces: bool, output: str) -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of(Named.MODEL))
+@output_option
+@options.cluster_options
+def show(name: str, output: str) -> None:
+    """Show what a model knows, how good it is, and its files.
+
+    Classes, metrics by plan (`trainyard train evaluate --create` measures more of them), where it
+    comes from, and each file with its digest.
+    """
+    cluster = options.connection()
+    model = catalogue.get_object(cluster.api, catalogue.MODELS, cluster.namespace, name)
+    if output == Format.TABLE:
+        print_model(model)
+    else:
+        print_document(model.to_wire(), Format(output))
+
+
+@models.command()
+@click.argument("name", shell_complete=names_of(Named.MODEL))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -46,9 +66,10 @@ def list_(all_namespaces: bool, output: str) -> None:
     help="Folder to write to.  [default: ./NAME]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that have other content.")
+@result_option
 @options.store_options
 @options.cluster_options
-def download(name: str, out: Path | None, overwrite: bool) -> None:
+def download(name: str, out: Path | None, overwrite: bool, output: str) -> None:
     """Download a model and verify every file.
 
     Fetches all files that TrainedModel NAME names (weights, configuration, archive, metrics, log)
@@ -65,7 +86,7 @@ def download(name: str, out: Path | None, overwrite: bool) -> None:
     folder = out if out is not None else Path(name)
     access = find_store(cluster.api, target, cluster.namespace)
     try:
-        with shown_progress() as progress:
+        with shown_progress(beside=output == RESULT_JSON) as progress:
             done = download_files(access.store, files, folder, progress, overwrite=overwrite)
     except (AccessDenied, BucketNotFound, StoreUnavailable) as error:
         raise access.explain(error) from None
@@ -77,5 +98,22 @@ def download(name: str, out: Path | None, overwrite: bool) -> None:
         raise access.explain(sentences)
     if done.damaged:
         raise CommandError(sentences)
+    if output == RESULT_JSON:
+        document = {
+            "model": model.metadata.name,
+            "namespace": model.metadata.namespace,
+            "folder": str(folder),
+            "files": [
+                {
+                    "name": file.name,
+                    "uri": file.uri,
+                    "sha256": file.sha256,
+                    "sizeBytes": file.size_bytes,
+                }
+                for file in files
+            ],
+        }
+        print_document(document, Format.JSON)
+        return
     total = size(sum(file.size_bytes for file in files))
     click.echo(f"{model.key}: {len(files)} files, {total}, verified, in {folder}")

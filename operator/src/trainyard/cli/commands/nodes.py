@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 import click
 
 from trainyard.cli import node_overview, node_release, options
+from trainyard.cli.completing import Named, names_of
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import note, print_table
+from trainyard.cli.output import Format, note, output_option, print_document, print_table
 
 
 @click.group(invoke_without_command=True)
+@output_option
 @options.cluster_options
 @click.pass_context
-def nodes(context: click.Context) -> None:
+def nodes(context: click.Context, output: str) -> None:
     """Show the target nodes: state, GPUs, holder, queue.
 
     Without a command: one row for each node that is enabled for trainings, held by one, or waited
@@ -27,6 +29,10 @@ def nodes(context: click.Context) -> None:
     seen = node_overview.observe(cluster.api, cluster.namespace)
     rows = node_overview.rows(seen)
     now = datetime.now(UTC)
+    if output != Format.TABLE:
+        found = [row.document() for row in rows]
+        print_document({"nodes": found, "gaps": list(seen.gaps)}, Format(output))
+        return
     if rows:
         print_table(node_overview.TITLES, [row.cells(now) for row in rows])
     elif not seen.gaps:
@@ -39,7 +45,7 @@ def nodes(context: click.Context) -> None:
 
 
 @nodes.command()
-@click.argument("node")
+@click.argument("node", shell_complete=names_of(Named.NODE))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Release although the holder seems to run.")
 @options.cluster_options

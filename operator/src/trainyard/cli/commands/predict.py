@@ -7,15 +7,14 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from trainyard.cli import options
 from trainyard.cli.answers import print_answers
+from trainyard.cli.completing import Named, names_of
 from trainyard.cli.local.models import (
     ModelFiles,
     cache_folder,
@@ -24,7 +23,7 @@ from trainyard.cli.local.models import (
     of_files,
 )
 from trainyard.cli.local.trainer import TrainerFailed, call, look_for_trainer, trainer_command
-from trainyard.cli.output import note
+from trainyard.cli.output import note, working
 from trainyard.cli.progress import shown_progress
 from trainyard.cli.store_access import find_store
 
@@ -54,7 +53,7 @@ class _Box(click.ParamType[list[float]]):
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=names_of(Named.MODEL, or_files=True))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
 @click.option(
     "--config",
@@ -123,7 +122,7 @@ def predict(
         arguments += ["--entities", entities] if entities is not None else []
         failure = None
         try:
-            with _spinner(f"asking {files.weights.name}"):
+            with working(f"asking {files.weights.name}"):
                 call(
                     trainer_command(*arguments, "--data", *images),
                     folder=folder,
@@ -157,8 +156,3 @@ def _files(model: str, config: Path | None) -> ModelFiles:
     access = find_store(cluster.api, options.target(), cluster.namespace)
     with shown_progress(beside=True) as progress:
         return found.fetch(access, cache_folder(os.environ), progress)
-
-
-def _spinner(doing: str) -> AbstractContextManager[object]:
-    console = Console(stderr=True, highlight=False)
-    return console.status(doing) if console.is_terminal else nullcontext()

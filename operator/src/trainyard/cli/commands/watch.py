@@ -8,6 +8,7 @@ from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType
 from trainyard.cli import options
+from trainyard.cli.completing import Named, names_of
 from trainyard.cli.errors import FAILED, INTERRUPTED
 from trainyard.cli.following import Following
 from trainyard.cli.output import note, print_metrics
@@ -19,7 +20,7 @@ STANDS_STILL = 3
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of(Named.PROCESS))
 @click.option(
     "-o",
     "--output",

@@ -12,7 +12,6 @@ from trainyard.api.meta import Json
 from trainyard.cli import options
 from trainyard.cli.commands.datasets.common import (
     note_links,
-    print_document,
     shape_of,
     shape_options,
     store_of,
@@ -23,7 +22,7 @@ from trainyard.cli.data.check import Findings, examine
 from trainyard.cli.data.opening import Opened, folder_uri, open_data
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import Format, output_option
+from trainyard.cli.output import Format, output_option, print_document
 
 
 @click.command()

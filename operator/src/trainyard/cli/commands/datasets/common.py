@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from trainyard.api.dataset import DataFormat
-from trainyard.api.documents import dump_yaml
-from trainyard.api.meta import Json
 from trainyard.api.run import StoreLocation
 from trainyard.cli import options
 from trainyard.cli.data.opening import Shape, links_in
 from trainyard.cli.data.report import counted
-from trainyard.cli.output import Format, note
+from trainyard.cli.output import note
 from trainyard.datasets.pictures import MAX_PICTURES
 from trainyard.stores import AccessDenied, BucketNotFound, Store, StoreUnavailable, open_store
 
@@ -93,14 +90,6 @@ def sheet_options(function: F) -> F:
     ):
         function = option(function)
     return function
-
-
-def print_document(document: Json, format_: Format) -> None:
-    """A finding for programs."""
-    if format_ is Format.JSON:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    else:
-        click.echo(dump_yaml(document), nl=False)
 
 
 def note_links(folder: Path) -> None:

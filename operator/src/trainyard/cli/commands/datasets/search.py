@@ -14,7 +14,6 @@ from trainyard.api.dataset import Selection, SelectionFilter
 from trainyard.api.meta import Json
 from trainyard.cli import catalogue, options
 from trainyard.cli.commands.datasets.common import (
-    print_document,
     shape_of,
     shape_options,
     sheet_options,
@@ -28,7 +27,7 @@ from trainyard.cli.data.search import Found, Matches
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.data.wanted import Wanted, datasets_of, wanted_of
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import Format, note, output_option
+from trainyard.cli.output import Format, note, output_option, print_document
 from trainyard.datasets.filters import ImageFilter
 from trainyard.datasets.pictures import Legend, draw_sheet
 from trainyard.datasets.problems import Problems

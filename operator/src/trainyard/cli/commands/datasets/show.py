@@ -13,16 +13,16 @@ from trainyard.api.dataset import Dataset, DatasetPhase
 from trainyard.api.manifest import SAMPLES_NAME, SnapshotManifest
 from trainyard.cli import catalogue, options
 from trainyard.cli.commands.datasets.common import (
-    print_document,
     sheet_options,
     store_of,
 )
 from trainyard.cli.commands.listing import print_all
+from trainyard.cli.completing import Named, names_of
 from trainyard.cli.data import report
 from trainyard.cli.data.show import choose_samples, count_samples, read_pictures
 from trainyard.cli.data.statistics import Statistics
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import Format, note, output_option
+from trainyard.cli.output import Format, note, output_option, print_document
 from trainyard.datasets.pictures import Legend, draw_sheet
 from trainyard.datasets.reading import download_samples
 from trainyard.decide.display import size
@@ -65,7 +65,7 @@ class _Shown:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=names_of(Named.DATASET))
 @click.option("--uri", metavar="URI", help="Folder of a snapshot in the store, instead of NAME.")
 @click.option("--class", "value", metavar="NAME", help="Only images with this class on the sheet.")
 @sheet_options
