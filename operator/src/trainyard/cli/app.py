@@ -36,10 +36,10 @@ COMMANDS = {
     "start": _Entry("processes", "start", "Start a process, or let a stopped one go on."),
     "stop": _Entry("processes", "stop", "Stop a process with a checkpoint."),
     "watch": _Entry("watch", "watch", "Watch a process until it is finished."),
+    "nodes": _Entry("nodes", "nodes", "Show the target nodes: state, GPUs, holder, queue."),
     "completion": _Entry(
         "completion", "completion", "Print the script that lets a shell complete commands."
     ),
-    "nodes": _Entry("nodes", "nodes", "Show the target nodes: state, GPUs, holder, queue."),
 }
 """In the order of the help. Loaded when they are used: `--help` need not wait for libraries that
 other commands use."""
@@ -88,17 +88,20 @@ class _Root(click.Group):
 @click.group(
     cls=_Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted; others where a "
+    "command says so.",
 )
 @cluster_options
 @click.version_option(package_name="trainyard", message="trainyard %(version)s")
 def trainyard() -> None:
     """Train vision models on your own GPU machines.
 
-    Trainings are Kubernetes objects: kubectl creates and watches them. These commands do what
-    kubectl does not. Each takes the options below before or after its name; what is not given
-    comes from TRAINYARD_* variables, then from a profile in ~/.config/trainyard/config.yaml, then
-    from the kubeconfig.
+    Trainings are Kubernetes objects, which kubectl creates; these commands do what kubectl does
+    not. run, generate and train work on this machine, run and predict also without any cluster.
+
+    Each command takes the options below before or after its name; what is not given comes from
+    TRAINYARD_* variables, then from a profile in ~/.config/trainyard/config.yaml, then from the
+    kubeconfig.
     """
 
 

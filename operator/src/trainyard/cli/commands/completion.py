@@ -15,7 +15,7 @@ SHELLS = ("bash", "zsh", "fish")
 @options.cluster_options
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the script that lets a shell complete commands.
+    """Print the script that lets a shell complete commands.
 
     \b
     bash: source <(trainyard completion bash)          in ~/.bashrc
@@ -23,7 +23,7 @@ def completion(context: click.Context, shell: str) -> None:
     fish: trainyard completion fish > ~/.config/fish/completions/trainyard.fish
 
     Names of processes, models and datasets are completed where the cluster answers within a second.
-    """
+    """  # noqa: D301 -- click takes \b for: keep these lines
     root = context.find_root()
     made = get_completion_class(shell)
     assert made is not None  # noqa: S101 -- it has all of SHELLS

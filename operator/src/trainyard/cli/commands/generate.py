@@ -66,7 +66,9 @@ def training_run(
     buckets: tuple[str, ...],
     cpu: bool,
 ) -> None:
-    """Make DIR/NAME: everything that TrainingProcess NAME is made of, to be trained here.
+    """Make a folder to train in: DIR/NAME.
+
+    It has everything that TrainingProcess NAME is made of.
 
     TYPE is the engine of its template: yolo-det, yolo-seg, yolo-cls or embedder. The process and
     its snapshots are fetched from the cluster; with -f they are made of manifests and of the data

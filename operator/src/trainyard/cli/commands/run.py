@@ -44,7 +44,7 @@ OFTEN = "30"
     help="Folder (or file) of manifests, as for kubectl apply.",
 )
 @source_options
-@click.option("--process", metavar="NAME", help="Which, if there are several.")
+@click.option("--process", metavar="NAME", help="TrainingProcess, if there are several.")
 @cpu_option
 @click.option(
     "--output-folder",

@@ -99,7 +99,7 @@ def start(folder: Path) -> None:
 
 @train.command()
 @_checkpoint_arguments
-@click.option("--plan", metavar="NAME", default=PLAN, show_default=True, help="Its name.")
+@click.option("--plan", metavar="NAME", default=PLAN, show_default=True, help="Name of the plan.")
 @click.option("--create", is_flag=True, help="Record it in the store and on the TrainedModel.")
 @click.option(
     "--model",
@@ -115,7 +115,7 @@ def evaluate(
 
     CHECKPOINT is a best.pt or a .pth, CONFIG its args.yaml or config.yaml. The metrics are written
     to DIR/evaluations/PLAN.json. --create records them as the evaluation of that name of the
-    TrainedModel, so that several can be compared (kubectl get tm NAME -o yaml); it makes no model.
+    TrainedModel, so that several can be compared (`trainyard models show NAME`); it makes no model.
     """
     look_for_trainer()
     folder, checkpoint, config = _split(paths)

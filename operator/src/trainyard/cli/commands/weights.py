@@ -41,7 +41,9 @@ def weights() -> None:
 @options.store_options
 @options.cluster_options
 def upload(file: Path, place: str, trust: bool, overwrite: bool, output: str) -> None:
-    """Put weights into the store, and print the lines that allow and use them.
+    """Put weights into the store.
+
+    Prints the lines with which the operator's settings allow them and a template uses them.
 
     FILE is a model.pth of Trainyard, which is stored as it is; or a FILE.pt of ultralytics, a
     pickle, which is converted to one first. Opening a pickle can run what its author wrote into it:
