@@ -88,8 +88,8 @@ class _Root(click.Group):
 @click.group(
     cls=_Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted; others where a "
-    "command says so.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted; others where "
+    "a command says so.",
 )
 @cluster_options
 @click.version_option(package_name="trainyard", message="trainyard %(version)s")
