@@ -16,6 +16,7 @@ from tests.unit.builders import (
     facts,
     joined,
     process,
+    with_status,
 )
 from trainyard.api.process_status import ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType
@@ -87,6 +88,13 @@ def test_of_two_made_in_the_same_second_the_first_by_name_stays() -> None:
         pytest.param(
             replace(joined(rivals=(OLDER,), lease=OTHERS_LEASE), settings=REJECT),
             id="it stood in the queue before the setting was changed",
+        ),
+        pytest.param(
+            with_status(
+                asked(process=process(suspend=True)),
+                decide_process(facts(process=process(suspend=True)), NOW).status,
+            ),
+            id="it was a draft before the setting was changed",
         ),
         pytest.param(replace(attempted(), settings=REJECT, rivals=(OLDER,)), id="it has begun"),
     ],

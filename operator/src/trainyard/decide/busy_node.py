@@ -5,6 +5,7 @@ By default they stand in the queue of the node.
 
 from __future__ import annotations
 
+from trainyard.api.process import OnExistingRun
 from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.conditions import is_true
@@ -16,12 +17,10 @@ from trainyard.decide.queue import as_rival
 def is_refused(facts: ProcessFacts, draft: StatusDraft) -> bool:
     """Whether the process has failed because an older one of its node is not finished.
 
-    Whatever keeps that one from its end: it may run, wait, be stopped or be a draft. Who stands in
-    the queue already, from a time when the setting was another, stays.
+    Whatever keeps that one from its end: it may run, wait, be stopped or be a draft. Who was there
+    when the setting was another stays.
     """
-    if facts.settings.on_busy_node is not OnBusyNode.REJECT:
-        return False
-    if is_true(draft.old.conditions, ConditionType.VALIDATED):
+    if facts.settings.on_busy_node is not OnBusyNode.REJECT or _was_there(facts, draft):
         return False
     me = as_rival(facts.process)
     older = [rival for rival in facts.rivals if (rival.created, rival.key) < (me.created, me.key)]
@@ -36,3 +35,11 @@ def is_refused(facts: ProcessFacts, draft: StatusDraft) -> bool:
     draft.condition(ConditionType.NODE_RESERVED, False, Reason.NODE_BUSY, message)
     draft.fail(Reason.NODE_BUSY, message)
     return True
+
+
+def _was_there(facts: ProcessFacts, draft: StatusDraft) -> bool:
+    """Whether a pass before this one let it stay."""
+    if facts.process.spec.on_existing_run is OnExistingRun.REUSE:
+        # That could not be told before its inputs were known.
+        return is_true(draft.old.conditions, ConditionType.VALIDATED)
+    return draft.old.phase is not None
