@@ -95,6 +95,42 @@ onBusyNode: {{ .Values.onBusyNode }}
 gpuWaitSeconds: {{ int .Values.gpuWaitSeconds }}
 podStartSeconds: {{ int .Values.podStartSeconds }}
 evidenceSeconds: {{ int .Values.evidenceSeconds }}
+{{- with .Values.externalUrl }}
+externalUrl: {{ . | quote }}
+{{- end }}
+notifications:
+  default: {{ .Values.notifications.default | toJson }}
+  namespaces: {{ .Values.notifications.namespaces | toJson }}
+  allowedDomains: {{ .Values.notifications.allowedDomains | toJson }}
+  tries: {{ int .Values.notifications.tries }}
+  {{- with .Values.notifications.smtp }}
+  {{- if .host }}
+  smtp:
+    host: {{ .host | quote }}
+    port: {{ int .port }}
+    security: {{ .security | quote }}
+    sender: {{ required "notifications.smtp.sender is missing: name the address that mail comes from" .sender | quote }}
+    {{- with .username }}
+    username: {{ . | quote }}
+    {{- end }}
+    {{- if .existingSecret }}
+    passwordFile: /etc/trainyard-smtp/password
+    {{- end }}
+    {{- if $.Values.notifications.caConfigMap }}
+    caFile: /etc/trainyard-ca/ca.crt
+    {{- end }}
+    timeoutSeconds: {{ .timeoutSeconds }}
+  {{- end }}
+  {{- end }}
+  webhook:
+    {{- if .Values.notifications.webhook.existingSecret }}
+    keyFile: /etc/trainyard-webhook/key
+    {{- end }}
+    {{- if .Values.notifications.caConfigMap }}
+    caFile: /etc/trainyard-ca/ca.crt
+    {{- end }}
+    allowedNetworks: {{ .Values.notifications.webhook.allowedNetworks | toJson }}
+    timeoutSeconds: {{ .Values.notifications.webhook.timeoutSeconds }}
 leaderElection:
   enabled: {{ .Values.leaderElection.enabled }}
   namespace: {{ .Release.Namespace }}

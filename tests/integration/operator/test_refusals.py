@@ -87,22 +87,6 @@ def test_groups_on_both_sides_are_counted_with_examples(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "field"),
-    [
-        pytest.param(
-            {"notifications": {"email": ["team@example.org"]}}, "spec.notifications", id="email"
-        ),
-    ],
-)
-def test_a_field_that_does_not_act_yet_is_refused_by_name(
-    world: World, spec: Json, field: str
-) -> None:
-    world.process("cats", **spec)
-    message = _refused(world, "cats", "NotYetSupported", "NotYetSupported")
-    assert message == f"TrainingProcess cats: {field} is not supported yet: remove it"
-
-
-@pytest.mark.parametrize(
     ("extra", "says"),
     [
         pytest.param(

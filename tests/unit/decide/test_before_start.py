@@ -90,11 +90,6 @@ def test_what_is_missing_is_waited_for_and_looked_at_again() -> None:
         pytest.param(
             {"capability": capability("owl")}, Reason.VALIDATION_FAILED, id="a missing class"
         ),
-        pytest.param(
-            {"process": process(notifications={"email": ["a@b.c"]})},
-            Reason.NOT_YET_SUPPORTED,
-            id="a field",
-        ),
     ],
 )
 def test_what_can_never_run_fails_without_a_job(changes: dict[str, Any], reason: Reason) -> None:

@@ -50,7 +50,6 @@ STATES: dict[str, ProcessFacts] = {
     "a dataset is missing": facts(datasets={}),
     "the store does not answer": facts(data=Unavailable("503")),
     "validation failed": facts(capability=capability("owl")),
-    "a field does not act": facts(process=process(notifications={"email": ["a@b.c"]})),
     "no such node": facts(node=None),
     "too few GPUs": facts(template=GPU),
     "second in the queue": facts(rivals=(RIVAL,)),

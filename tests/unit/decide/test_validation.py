@@ -439,22 +439,6 @@ def test_override_that_breaks_a_bound_is_final_and_names_the_field() -> None:
     )
 
 
-def test_field_that_does_not_act_yet_is_final_and_named() -> None:
-    assert changed(process=process(notifications={"email": ["a@b.c"]})) == Finding(
-        Reason.NOT_YET_SUPPORTED,
-        "TrainingProcess digits: spec.notifications is not supported yet: remove it",
-        final=True,
-    )
-
-
-def test_what_can_never_run_is_said_before_what_may_still_come() -> None:
-    found = changed(
-        process=process(notifications={"email": ["a@b.c"]}), capability=None, datasets={}
-    )
-    assert found is not None
-    assert found.reason is Reason.NOT_YET_SUPPORTED
-
-
 def test_classes_of_all_train_datasets_count_together() -> None:
     datasets = {
         "cats": dataset("cats", snapshot=snapshot_status("c" * 64, cat=1)),

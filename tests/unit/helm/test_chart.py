@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,13 @@ import yaml
 from rendering import CHART, NAMESPACE, REPOSITORY, RenderingRefused, kinds, one, render
 
 from trainyard.decide.facts import OnBusyNode
+from trainyard.notify.smtp import Security
+from trainyard.operator.notification_settings import (
+    NotificationSettings,
+    RecipientSettings,
+    SmtpSettings,
+    WebhookSettings,
+)
 from trainyard.operator.settings import (
     CacheSettings,
     DatasetSettings,
@@ -74,17 +82,81 @@ def test_every_setting_can_be_set() -> None:
             renew_seconds=20,
             retry_seconds=0.5,
         ),
+        notifications=NotificationSettings(
+            default=RecipientSettings(email=("all@example.org",)),
+            namespaces={"vision": RecipientSettings(webhooks=("https://hooks.example.org/v?a=b",))},
+            allowed_domains=("example.org",),
+            tries=3,
+            smtp=SmtpSettings(
+                host="mail.example.org",
+                port=465,
+                security=Security.TLS,
+                sender="Trainyard <trainyard@example.org>",
+                username="trainyard",
+                password_file=Path("/etc/trainyard-smtp/password"),
+                ca_file=Path("/etc/trainyard-ca/ca.crt"),
+                timeout_seconds=20,
+            ),
+            webhook=WebhookSettings(
+                key_file=Path("/etc/trainyard-webhook/key"),
+                ca_file=Path("/etc/trainyard-ca/ca.crt"),
+                allowed_networks=("10.1.0.0/16",),
+                timeout_seconds=5,
+            ),
+        ),
+        external_url="https://files.example.org/browse",
     )
     # The ports are the chart's business: its Service and probes name them.
     changed = wanted.model_dump(mode="json", by_alias=True, exclude={"health_port": True})
     del changed["progress"]["port"]
     # Where the leader's Lease is follows from the release: the operator's rights name it.
     del changed["leaderElection"]["namespace"], changed["leaderElection"]["name"]
+    # Secrets and certificates are mounted where the settings then say.
+    told = changed["notifications"]
+    del told["smtp"]["passwordFile"], told["smtp"]["caFile"]
+    del told["webhook"]["keyFile"], told["webhook"]["caFile"]
+    told["smtp"]["existingSecret"] = "smtp"
+    told["webhook"]["existingSecret"] = "hooks"
+    told["caConfigMap"] = "company-ca"
     assert settings(changed) == wanted
     at_rest = settings()
     for name in Settings.model_fields:
         if name != "health_port":
             assert getattr(wanted, name) != getattr(at_rest, name), f"{name} was not tried"
+
+
+def test_secrets_of_notifications_are_mounted_and_stand_in_no_other_object() -> None:
+    values = {
+        "notifications": {
+            "caConfigMap": "company-ca",
+            "smtp": {
+                "host": "mail.example.org",
+                "sender": "trainyard@example.org",
+                "username": "trainyard",
+                "existingSecret": "smtp",
+            },
+            "webhook": {"existingSecret": "hooks"},
+        }
+    }
+    objects = render(values)
+    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+    sources = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["name"]: mount for mount in container(objects)["volumeMounts"]}
+    assert sources["smtp"]["secret"]["secretName"] == "smtp"
+    assert sources["webhook"]["secret"]["secretName"] == "hooks"
+    assert sources["ca"]["configMap"]["name"] == "company-ca"
+    for name in ("smtp", "webhook", "ca"):
+        assert mounts[name]["readOnly"] is True
+        (item,) = (sources[name].get("secret") or sources[name]["configMap"])["items"]
+        path = f"{mounts[name]['mountPath']}/{item['path']}"
+        assert path in one(objects, "ConfigMap")["data"]["settings.yaml"]
+    plain = one(render(), "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert [volume["name"] for volume in plain] == ["settings", "tmp"]
+
+
+def test_mail_without_a_sender_is_refused_by_name() -> None:
+    with pytest.raises(RenderingRefused, match=r"notifications\.smtp\.sender is missing"):
+        render({"notifications": {"smtp": {"host": "mail.example.org"}}})
 
 
 @pytest.mark.parametrize("size", [200_000_000_000, "200G"])

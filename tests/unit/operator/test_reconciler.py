@@ -20,16 +20,18 @@ from tests.unit.builders import (
     template,
 )
 from tests.unit.cluster.fake_api import FakeApi, serving
+from tests.unit.notify.ended import ended
 from trainyard.api.comparison import Comparison
 from trainyard.cluster.apply import Applier
 from trainyard.cluster.artefacts import ArtefactReader
 from trainyard.cluster.cache import Cache
-from trainyard.cluster.errors import Forbidden
+from trainyard.cluster.errors import Conflict, Forbidden
 from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.names import node_lease
 from trainyard.cluster.pods import PodSettings
 from trainyard.cluster.resources import CAPABILITY, DATASET, JOB, NODE, PROCESS, TEMPLATE
+from trainyard.decide.outbox import Delivered, Deliveries, Message
 from trainyard.operator.keys import NODE_LOCK, Key
 from trainyard.operator.reconciler import RETRY_REFUSED_SECONDS, Reconciler
 from trainyard.stores.folder import FolderStore
@@ -207,3 +209,84 @@ def test_event_follows_the_status(world: World) -> None:
     asked = [url for method, url, _ in world.fake.requests if method != "GET"]
     assert asked[0] == f"{PROCESS_PATH}/status"
     assert asked[1].endswith("/events")
+
+
+class Postman:
+    """Keeps what it is handed."""
+
+    def __init__(self) -> None:
+        self.handed: list[Message] = []
+        self.deliveries: dict[str, Deliveries] = {}
+
+    def written(self, process: Any, status: Any, messages: Any) -> None:
+        self.handed += messages
+
+
+def ended_world(fake: FakeApi, api: Any, postman: Postman) -> World:
+    """A process that has ended, with a message to be sent."""
+    known = ended(notifications={"email": ["team@example.org"]})
+    world = World(fake, api)
+    lock = NodeLock(api)
+    settings = known.settings
+    world.reconciler = Reconciler(
+        Gatherer(
+            api,
+            world.cache,
+            lock,
+            Disjoint(FolderStore()),
+            lambda _: None,
+            settings,
+            deliveries=lambda uid: postman.deliveries.get(uid, Deliveries(free=1)),
+        ),
+        Applier(api, world.cache, lock, PodSettings(image="trainer:1"), "operator-0"),
+        lock,
+        world.cache,
+        lambda: world.now,
+        world.woken.append,
+        postman.written,
+    )
+    fake.put(PROCESS_PATH, known.process.to_wire())
+    return world
+
+
+def test_a_message_is_handed_over_once_it_is_on_record_as_being_sent() -> None:
+    fake, postman = FakeApi(), Postman()
+    with serving(fake) as api:
+        world = ended_world(fake, api, postman)
+        world.step()
+        assert [item["state"] for item in world.status["notifications"]] == ["Sending"]
+        assert [item.recipient.address for item in postman.handed] == ["team@example.org"]
+        world.step()
+        assert len(postman.handed) == 1
+
+
+def test_a_message_is_not_handed_over_when_another_operator_was_faster() -> None:
+    fake, postman = FakeApi(), Postman()
+    with serving(fake) as api:
+        world, rival = ended_world(fake, api, postman), Postman()
+        other = ended_world(fake, api, rival)
+        for each in (world, other):
+            each.cache.put(PROCESS, fake.objects[PROCESS_PATH])
+        world.reconciler.reconcile(KEY)
+        with pytest.raises(Conflict):
+            other.reconciler.reconcile(KEY)
+        assert (len(postman.handed), len(rival.handed)) == (1, 0)
+        # Neither when it has read what the first one wrote.
+        other.step()
+        assert len(rival.handed) == 0
+
+
+def test_the_outcome_is_recorded_in_the_pass_after_it_came() -> None:
+    fake, postman = FakeApi(), Postman()
+    with serving(fake) as api:
+        world = ended_world(fake, api, postman)
+        world.step()
+        (message,) = postman.handed
+        postman.deliveries[message.process.metadata.uid] = Deliveries(
+            1, {(message.id, 1): Delivered()}
+        )
+        world.step()
+        assert [item["state"] for item in world.status["notifications"]] == ["Sent"]
+        written = fake.writes()
+        assert world.step() is None
+        assert fake.writes() == written

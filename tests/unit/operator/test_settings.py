@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,16 @@ import pytest
 import yaml
 
 from trainyard.decide.facts import OnBusyNode
+from trainyard.decide.recipients import NotificationRules, Recipients
+from trainyard.notify.smtp import MailServer, Security
+from trainyard.notify.webhook import WebhookRules
 from trainyard.operator.settings import SettingsError, load_settings, parse_settings
-from trainyard.operator.wiring import decision_settings, pod_settings
+from trainyard.operator.wiring import (
+    decision_settings,
+    mail_server,
+    pod_settings,
+    webhook_rules,
+)
 
 GOOD: dict[str, Any] = {
     "store": {"bucket": "models", "endpointUrl": "http://store:9000", "prefix": "a/b"},
@@ -322,3 +331,88 @@ class TestWiring:
         decisions, pods = decision_settings(made), pod_settings(made)
         assert (decisions.image, decisions.gpu_resource_name) == ("x:2", "amd.com/gpu")
         assert (pods.image, pods.gpu_resource_name) == ("x:2", "amd.com/gpu")
+
+
+SMTP = {"host": "mail.example.org", "sender": "trainyard@example.org"}
+
+
+class TestNotifications:
+    def test_nobody_is_told_by_default_and_there_is_no_mail_server(self) -> None:
+        made = parse_settings(text())
+        rules = decision_settings(made).notifications
+        assert rules == NotificationRules(tries=5)
+        assert mail_server(made) is None
+        assert made.external_url is None
+
+    def test_they_reach_decisions_and_senders(self, tmp_path: Path) -> None:
+        password = tmp_path / "password"
+        made = parse_settings(
+            text(
+                notifications={
+                    "default": {"email": ["all@example.org"]},
+                    "namespaces": {"vision": {"webhooks": ["https://h.example.org/x"]}},
+                    "allowedDomains": ["Example.ORG"],
+                    "tries": 2,
+                    "smtp": {**SMTP, "username": "me", "passwordFile": str(password)},
+                    "webhook": {"allowedNetworks": ["10.1.0.0/16"], "timeoutSeconds": 3},
+                }
+            )
+        )
+        assert decision_settings(made).notifications == NotificationRules(
+            default=Recipients(email=("all@example.org",)),
+            namespaces={"vision": Recipients(webhooks=("https://h.example.org/x",))},
+            mail=True,
+            allowed_domains=frozenset({"example.org"}),
+            tries=2,
+        )
+        assert mail_server(made) == MailServer(
+            "mail.example.org",
+            587,
+            Security.STARTTLS,
+            "trainyard@example.org",
+            username="me",
+            password_file=password,
+        )
+        assert webhook_rules(made) == WebhookRules(
+            allowed_networks=(ip_network("10.1.0.0/16"),), timeout_seconds=3
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "part"),
+        [
+            ({"smtp": {**SMTP, "username": "me"}}, "username and passwordFile belong together"),
+            (
+                {
+                    "smtp": {
+                        **SMTP,
+                        "username": "me",
+                        "passwordFile": "/p",
+                        "security": "None",
+                    }
+                },
+                "a password is not sent in the clear",
+            ),
+            ({"smtp": {**SMTP, "sender": "Trainyard"}}, "'Trainyard' is no address"),
+            ({"smtp": {**SMTP, "sender": "a@b.c\r\nBcc: d@e.f"}}, "smtp.sender"),
+            ({"smtp": {**SMTP, "sender": "A, B <a@b.c>"}}, "is no address"),
+            ({"smtp": {**SMTP, "security": "SSL"}}, "smtp.security"),
+            ({"smtp": {**SMTP, "password": "x"}}, "smtp.password"),
+            ({"webhook": {"allowedNetworks": ["10.1.2.3/16"]}}, "write 10.1.0.0/16"),
+            ({"default": {"email": ["a@b.c\r\nBcc: d@e.f"]}}, "default.email.0"),
+            ({"default": {"mail": ["a@b.c"]}}, "default.mail"),
+            ({"namespaces": {"Vision": {}}}, "namespaces.Vision"),
+            ({"tries": 0}, "tries"),
+        ],
+    )
+    def test_bad_ones_stop_the_start_with_a_sentence(
+        self, given: dict[str, Any], part: str
+    ) -> None:
+        with pytest.raises(SettingsError) as refused:
+            parse_settings(text(notifications=given))
+        assert part in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+    @pytest.mark.parametrize("url", ["ftp://h", "https://h/?a=b", "https://h x", ""])
+    def test_external_url_is_the_beginning_of_a_url(self, url: str) -> None:
+        with pytest.raises(SettingsError, match="externalUrl"):
+            parse_settings(text(externalUrl=url))

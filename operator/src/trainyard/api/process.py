@@ -96,7 +96,7 @@ WebhookUrl = Annotated[
 
 
 class Notifications(ApiModel):
-    """Who is told how the run ended. Not supported yet."""
+    """Who is told how the run ended, and nobody else."""
 
     email: Annotated[tuple[Email, ...], Field(max_length=50, json_schema_extra=set_list())] = ()
     """E-mail addresses."""
@@ -176,7 +176,8 @@ class TrainingProcessSpec(ApiModel):
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Higher runs first among those that wait for the same node; then the older."""
     notifications: Notifications | None = None
-    """Who is told how the run ended. Not supported yet."""
+    """Who is told how the run ended; empty: nobody. Without it the default of the namespace or the
+    operator. Who is added after the end is not told."""
     retry: Retry | None = None
     """What happens after a failed attempt; an attempt that was stopped or evicted is none."""
     start_deadline_seconds: Seconds | None = None

@@ -270,15 +270,39 @@ class Artefacts(ApiModel):
     """The trainer's log."""
 
 
+class NotificationChannel(StrEnum):
+    """How somebody is told."""
+
+    EMAIL = "Email"
+    WEBHOOK = "Webhook"
+
+
+class NotificationState(StrEnum):
+    """What became of a message. Sent and Failed never change."""
+
+    PENDING = "Pending"
+    SENDING = "Sending"
+    SENT = "Sent"
+    FAILED = "Failed"
+
+
 class NotificationRecord(ApiModel):
-    """One message that was or will be sent."""
+    """One message that was or will be sent; it is sent once at most."""
 
     id: str
     """Identifies transition and recipient."""
-    state: str
-    """Pending, Sent or Failed."""
-    time: datetime | None = None
+    channel: NotificationChannel
+    """Email or Webhook."""
+    recipient: Annotated[str, StringConstraints(max_length=320)]
+    """The e-mail address; of a webhook only scheme and host, because the rest may be a secret."""
+    state: NotificationState
+    """Pending; Sending, which is on record before anything is sent; Sent or Failed."""
+    time: datetime
     """When the state last changed."""
+    tries: Annotated[int, Field(ge=0, le=10)] = 0
+    """Times that it was tried."""
+    message: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """Why the last try failed."""
 
 
 class ProcessDisplay(ApiModel):

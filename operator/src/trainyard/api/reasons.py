@@ -132,7 +132,6 @@ class Reason(StrEnum):
         "samples of one group are in train and in dev or test",
         "keep each group whole on one side",
     )
-    NOT_YET_SUPPORTED = "NotYetSupported", "a field is set that does not act yet", "remove it"
 
     # Warnings in status.data: worth knowing, and no reason not to train.
     SIMILAR_IMAGES = (

@@ -51,6 +51,7 @@ from trainyard.decide.facts import (
     VerifiedSnapshot,
 )
 from trainyard.decide.model import may_be_read, unread_mark
+from trainyard.decide.outbox import Deliveries
 from trainyard.decide.resolve import output_location
 
 Reports = Callable[[str], ReceivedReport | None]
@@ -69,6 +70,7 @@ class Gatherer:
         reports: Reports,
         settings: DecisionSettings,
         listening_since: Callable[[], datetime | None] = lambda: None,
+        deliveries: Callable[[str], Deliveries] = lambda _: Deliveries(),
     ) -> None:
         self._api = api
         self._cache = cache
@@ -77,6 +79,7 @@ class Gatherer:
         self._reports = reports
         self._settings = settings
         self._listening_since = listening_since
+        self._deliveries = deliveries
         self._workloads = Workloads(api, cache)
         self.typed = TypedCache(cache)
         self._rivals = Rivals(cache, self.typed)
@@ -91,7 +94,10 @@ class Gatherer:
         if status.phase is not None and status.phase.terminal:
             # Only what is left of it is cleared away, so little is read for it at each resync.
             jobs = self._workloads.jobs_of(meta.uid)
-            return ProcessFacts(process=process, settings=self._settings, jobs=jobs)
+            told = self._deliveries(meta.uid) if status.notifications else Deliveries()
+            return ProcessFacts(
+                process=process, settings=self._settings, jobs=jobs, deliveries=told
+            )
         namespace = meta.namespace
         attempted = bool(status.attempts)
         last = status.attempts[-1] if attempted else None

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from trainyard.api.model import TrainedModelSpec
 from trainyard.api.run import RunFile, SnapshotRunFile
 from trainyard.decide.facts import JobFacts, PodFacts
+from trainyard.decide.outbox import Message
 
 S = TypeVar("S")
 
@@ -92,10 +93,12 @@ class Happening:
 
 @dataclass(frozen=True)
 class Decision(Generic[S]):
-    """What to do now: actions in order, then the status, then the events."""
+    """What to do now: actions in order, then the status, then the events and messages."""
 
     status: S
     actions: tuple[Action, ...] = ()
     events: tuple[Happening, ...] = ()
     look_again_at: datetime | None = None
     """When to decide again although nothing happens."""
+    messages: tuple[Message, ...] = ()
+    """To be handed over if the status was written, and only then."""

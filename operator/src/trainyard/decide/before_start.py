@@ -54,12 +54,7 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
     if finding is not None:
         draft.condition(ConditionType.VALIDATED, False, finding.reason, finding.message)
         if finding.final:
-            whole = (
-                Reason.NOT_YET_SUPPORTED
-                if finding.reason is Reason.NOT_YET_SUPPORTED
-                else Reason.VALIDATION_FAILED
-            )
-            draft.fail(whole, finding.message)
+            draft.fail(Reason.VALIDATION_FAILED, finding.message)
             draft.show(reason=str(finding.reason))
         else:
             draft.phase(ProcessPhase.QUEUED, finding.reason)

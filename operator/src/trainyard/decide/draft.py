@@ -14,7 +14,6 @@ from trainyard.decide.events import happenings
 
 POLL = timedelta(seconds=15)
 """How often something is looked at again that no event announces."""
-WARNINGS = frozenset({Reason.VALIDATION_FAILED, Reason.NOT_YET_SUPPORTED})
 
 
 @dataclass

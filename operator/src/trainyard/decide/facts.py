@@ -18,6 +18,8 @@ from trainyard.api.reasons import Reason
 from trainyard.api.report import LastWords, ProgressReport
 from trainyard.api.run import RunFile, SnapshotLimits, StoreLocation
 from trainyard.api.template import TrainingTemplate
+from trainyard.decide.outbox import Deliveries
+from trainyard.decide.recipients import NotificationRules
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 """Taint by which an administrator says that a node is off."""
@@ -296,6 +298,8 @@ class ProcessFacts:
     """Since when reports have been received."""
     existing: ExistingRun | Unavailable | None = None
     """A model of the same inputs; None: there is none, or it is not asked for."""
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    """What came of the messages about its end that are on record as Sending."""
     model_made_by: str | None = None
     """UID of the process that made the TrainedModel which has this process's name; "" if that
     model was made by hand, None if there is no such model."""
@@ -384,3 +388,5 @@ class DecisionSettings:
     """Trainer images that templates may name, besides `image`."""
     dataset_limits: SnapshotLimits = field(default_factory=SnapshotLimits)
     """How large the snapshot of a Dataset may become."""
+    notifications: NotificationRules = field(default_factory=NotificationRules)
+    """Who is told how a run ended, if the process does not say."""

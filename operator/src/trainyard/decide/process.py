@@ -4,12 +4,13 @@ The life of a run: it is checked; it waits for its node; its suspended Job is cr
 attempt recorded (`before_start`); in a later pass, which has read that record back, the lock is
 taken and the Job unsuspended; the pod is followed (`during_attempt`); its artefacts are verified
 (`harvest`), or it is ended (`ending`) and its record completed (`conclude`); another attempt
-follows, at once or when it is started again (`between_attempts`); it has succeeded or failed, and
-that never changes (`after_end`).
+follows, at once or when it is started again (`between_attempts`); it has succeeded or failed, which
+never changes, and those who want to know are told (`after_end`, `outbox`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from trainyard.api.process import TrainingProcess
@@ -23,6 +24,7 @@ from trainyard.decide.conditions import find, with_condition
 from trainyard.decide.draft import StatusDraft
 from trainyard.decide.during_attempt import during_attempt
 from trainyard.decide.facts import ProcessFacts
+from trainyard.decide.outbox import with_records
 from trainyard.decide.queue import as_rival
 
 __all__ = ["as_rival", "decide_process", "when_not_created", "when_refused"]
@@ -50,7 +52,9 @@ def decide_process(facts: ProcessFacts, now: datetime) -> Decision[TrainingProce
         during_attempt(facts, draft, status.attempts[-1])
     else:
         between_attempts(facts, draft, status.attempts[-1])
-    return draft.decision()
+    decision = draft.decision()
+    rules = facts.settings.notifications
+    return replace(decision, status=with_records(facts.process, decision.status, rules, now))
 
 
 def when_refused(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from trainyard.api.capability import CapabilityType, Geometry
 from trainyard.api.reasons import Reason
 from trainyard.api.template import Engine
-from trainyard.decide import base_weights, data, support
+from trainyard.decide import base_weights, data
 from trainyard.decide.facts import ProcessFacts
 from trainyard.decide.finding import Finding
 from trainyard.decide.recipe import problem as recipe_problem
@@ -25,18 +25,6 @@ def validate(facts: ProcessFacts) -> Finding | None:
         if finding is not None:
             return finding
     return None
-
-
-def fields_act(facts: ProcessFacts) -> Finding | None:
-    """Fields that do not act yet are refused by name rather than ignored."""
-    field = support.unsupported_in_process(facts.process.spec)
-    if field is None:
-        return None
-    return Finding(
-        Reason.NOT_YET_SUPPORTED,
-        f"TrainingProcess {facts.process.metadata.name}: {field} is not supported yet: remove it",
-        final=True,
-    )
 
 
 def capability_exists(facts: ProcessFacts) -> Finding | None:
@@ -132,7 +120,6 @@ def missing_secret(namespace: str) -> Finding:
 Policy = Callable[[ProcessFacts], Finding | None]
 
 POLICIES: tuple[Policy, ...] = (
-    fields_act,
     capability_exists,
     template_exists,
     recipe_is_valid,

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from trainyard.api.process_status import ProcessPhase
+from trainyard.api.process_status import NotificationChannel, NotificationState, ProcessPhase
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.resources import PROCESS
 from trainyard.operator import __version__
@@ -57,6 +57,15 @@ class Metrics:
             "Nodes whose lock is quarantined: nobody knows whether a training still runs there.",
             registry=registry,
         )
+        self._notifications = Counter(
+            "trainyard_notifications",
+            "Messages about the end of a run that were sent, or given up.",
+            ["channel", "state"],
+            registry=registry,
+        )
+        for channel in NotificationChannel:
+            for state in (NotificationState.SENT, NotificationState.FAILED):
+                self._notifications.labels(channel, state)
         depth = Gauge(
             "trainyard_queue_depth",
             "Objects that wait to be reconciled or are being reconciled.",
@@ -90,6 +99,10 @@ class Metrics:
         self._seconds.labels(kind).observe(seconds)
         if failure is not None:
             self._errors.labels(kind, failure).inc()
+
+    def notified(self, channel: NotificationChannel, state: NotificationState) -> None:
+        """A message was sent or given up."""
+        self._notifications.labels(channel, state).inc()
 
     def quarantined(self, nodes: int) -> None:
         """So many nodes are quarantined now."""

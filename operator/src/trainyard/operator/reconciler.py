@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from trainyard.api.capability import Capability
 from trainyard.api.meta import Json
+from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import TrainingProcessStatus
 from trainyard.api.template import TrainingTemplate
 from trainyard.cluster.apply import Applier
@@ -25,6 +27,7 @@ from trainyard.decide.dataset import decide_dataset
 from trainyard.decide.events import happenings
 from trainyard.decide.facts import ProcessFacts
 from trainyard.decide.model import decide_model
+from trainyard.decide.outbox import Message
 from trainyard.decide.process import decide_process, when_not_created, when_refused
 from trainyard.decide.simple import decide_capability, decide_template
 from trainyard.operator.keys import BY_KIND, NODE_LOCK, Key, waiting_for_node
@@ -34,6 +37,9 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 Wake = Callable[[set[Key]], None]
 """Called with keys to work on soon; safe from any thread."""
+Written = Callable[[TrainingProcess, TrainingProcessStatus, Sequence[Message]], None]
+"""Called with a process as it was read, the status that it was given, and the messages that whoever
+wrote it is to send."""
 RETRY_REFUSED_SECONDS = 5.0
 
 
@@ -48,6 +54,7 @@ class Reconciler:
         cache: Cache,
         clock: Clock,
         wake: Wake,
+        written: Written = lambda *_: None,
     ) -> None:
         self._gatherer = gatherer
         self._applier = applier
@@ -55,6 +62,7 @@ class Reconciler:
         self._cache = cache
         self._clock = clock
         self._wake = wake
+        self._written = written
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def reconcile(self, key: Key) -> float | None:
@@ -143,7 +151,11 @@ class Reconciler:
             status = when_refused(facts.process, status, refused.message, now)
         events = happenings(facts.process.status, status)
         again = self._finish(
-            Key(PROCESS.kind, key), raw, Decision(status, (), events, decision.look_again_at), now
+            Key(PROCESS.kind, key),
+            raw,
+            replace(decision, status=status, events=events),
+            now,
+            lambda: self._written(facts.process, status, decision.messages),
         )
         return RETRY_REFUSED_SECONDS if refused is not None else again
 
@@ -160,8 +172,16 @@ class Reconciler:
         self._finish(Key(PROCESS.kind, facts.process.key), raw, Decision(status, (), events), now)
         raise error
 
-    def _finish(self, key: Key, raw: Json, decision: Decision[Any], now: datetime) -> float | None:
+    def _finish(
+        self,
+        key: Key,
+        raw: Json,
+        decision: Decision[Any],
+        now: datetime,
+        written: Callable[[], None] = lambda: None,
+    ) -> float | None:
         if self._applier.write_status(BY_KIND[key.kind], raw, decision.status):
+            written()
             for happening in decision.events:
                 log.info("%s %s: %s: %s", key.kind, key.key, happening.reason, happening.message)
                 self._applier.tell(raw, happening, now)

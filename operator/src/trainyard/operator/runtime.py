@@ -28,12 +28,14 @@ from trainyard.cluster.cache import Cache
 from trainyard.cluster.errors import ApiError, Conflict, NotFound
 from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock
+from trainyard.cluster.resources import PROCESS
 from trainyard.operator import handlers
 from trainyard.operator.feed import Feed
 from trainyard.operator.health import Health, HealthService
 from trainyard.operator.keys import Key
 from trainyard.operator.leader import Elector
 from trainyard.operator.metrics import Metrics
+from trainyard.operator.notifier import Notifier
 from trainyard.operator.progress_server import ProgressService
 from trainyard.operator.queue import WorkQueue
 from trainyard.operator.reconciler import Reconciler
@@ -98,17 +100,34 @@ class Runtime:
             settings.namespaces,
             self._wake,
         )
+        store = open_store(settings.store.location)
+        self._notifier = Notifier(
+            settings,
+            store,
+            self._metrics,
+            utc_now,
+            lambda process: self._wake({Key(PROCESS.kind, process.key)}),
+        )
         gatherer = Gatherer(
             api,
             self._cache,
             lock,
-            ArtefactReader(open_store(settings.store.location)),
+            ArtefactReader(store),
             self._reports.get,
             decision_settings(settings),
             lambda: self._reports.listening_since,
+            self._notifier.deliveries,
         )
         applier = Applier(api, self._cache, lock, pod_settings(settings), instance)
-        self._reconciler = Reconciler(gatherer, applier, lock, self._cache, utc_now, self._wake)
+        self._reconciler = Reconciler(
+            gatherer,
+            applier,
+            lock,
+            self._cache,
+            utc_now,
+            self._wake,
+            self._notifier.written,
+        )
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, or until a part of it fails.
@@ -136,6 +155,7 @@ class Runtime:
                 ),
                 asyncio.create_task(self._watch(), name="watch"),
             ]
+            self._notifier.start()
             if self._elector is not None:
                 self._elector.start()
             stop = asyncio.create_task(self._stop.wait(), name="stop")
@@ -149,6 +169,7 @@ class Runtime:
                 task.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
             self._pool.shutdown(wait=True, cancel_futures=True)
+            self._notifier.stop()
             for task in parts:
                 if task in done:
                     task.result()

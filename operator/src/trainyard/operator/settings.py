@@ -14,6 +14,7 @@ from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.run import StoreLocation
 from trainyard.api.template import QUANTITY, ImageByDigest, Quantity
 from trainyard.decide.facts import OnBusyNode
+from trainyard.operator.notification_settings import NotificationSettings
 
 SETTINGS_ENV = "TRAINYARD_SETTINGS"
 DEFAULT_PATH = Path("/etc/trainyard/settings.yaml")
@@ -267,6 +268,12 @@ class Settings(StrictModel):
     """How long after a deletion, without a word of its kubelet, a pod whose process is gone
     quarantines its node."""
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
+    notifications: NotificationSettings = NotificationSettings()
+    external_url: (
+        Annotated[str, StringConstraints(max_length=1024, pattern=r"^https?://[^\s?#]+$")] | None
+    ) = None
+    """Where a browser finds the files of the store: `s3://BUCKET/KEY` is EXTERNALURL/BUCKET/KEY.
+    None: nowhere; messages have the command to type instead of links."""
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:

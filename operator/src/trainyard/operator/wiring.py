@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
+from trainyard.api.process import Notifications
 from trainyard.api.run import SnapshotLimits
 from trainyard.cluster.pods import NodeFolder, PodSettings
 from trainyard.decide.facts import DecisionSettings
+from trainyard.decide.recipients import NotificationRules, Recipients
+from trainyard.notify.smtp import MailServer
+from trainyard.notify.webhook import WebhookRules
 from trainyard.operator.settings import Settings
 
 
@@ -24,6 +30,49 @@ def pod_settings(settings: Settings) -> PodSettings:
         if trainer.cache is None
         else NodeFolder(trainer.cache.host_path, trainer.cache.size_bytes),
     )
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    """The mail server; None: there is none."""
+    smtp = settings.notifications.smtp
+    if smtp is None:
+        return None
+    return MailServer(
+        host=smtp.host,
+        port=smtp.port,
+        security=smtp.security,
+        sender=smtp.sender,
+        username=smtp.username,
+        password_file=smtp.password_file,
+        ca_file=smtp.ca_file,
+        timeout_seconds=smtp.timeout_seconds,
+    )
+
+
+def webhook_rules(settings: Settings) -> WebhookRules:
+    """How webhooks are called."""
+    webhook = settings.notifications.webhook
+    return WebhookRules(
+        key_file=webhook.key_file,
+        ca_file=webhook.ca_file,
+        allowed_networks=tuple(map(ip_network, webhook.allowed_networks)),
+        timeout_seconds=webhook.timeout_seconds,
+    )
+
+
+def _notification_rules(settings: Settings) -> NotificationRules:
+    told = settings.notifications
+    return NotificationRules(
+        default=_recipients(told.default),
+        namespaces={name: _recipients(item) for name, item in told.namespaces.items()},
+        mail=told.smtp is not None,
+        allowed_domains=frozenset(domain.lower() for domain in told.allowed_domains),
+        tries=told.tries,
+    )
+
+
+def _recipients(given: Notifications) -> Recipients:
+    return Recipients(given.email, given.webhooks)
 
 
 def decision_settings(settings: Settings) -> DecisionSettings:
@@ -47,4 +96,5 @@ def decision_settings(settings: Settings) -> DecisionSettings:
             max_samples=settings.datasets.max_samples or None,
             max_bytes=settings.datasets.max_bytes or None,
         ),
+        notifications=_notification_rules(settings),
     )
