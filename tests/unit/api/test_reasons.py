@@ -10,7 +10,6 @@ from trainyard.decide.attempts import NEVER_MENDS
 
 FAILURES = {
     Reason.VALIDATION_FAILED,
-    Reason.NOT_YET_SUPPORTED,
     Reason.NODE_BUSY,
     Reason.GPU_NOT_VISIBLE,
     Reason.GPU_OUT_OF_MEMORY,

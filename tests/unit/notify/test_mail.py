@@ -160,6 +160,22 @@ def test_a_reason_with_a_line_break_gives_no_mail() -> None:
         mail(content, SENDER, TEAM, NOW)
 
 
+def test_what_is_named_like_a_credential_is_not_told() -> None:
+    known = ended(good=False, notifications=TOLD).process
+    last = known.status.attempts[-1].model_copy(
+        update={"log_tail": "AWS_SECRET_ACCESS_KEY=canary1 s3://user:canary2@host/x"}
+    )
+    conditions = tuple(
+        item.model_copy(update={"message": "token: canary3 was refused"})
+        for item in known.status.conditions
+    )
+    status = known.status.model_copy(update={"attempts": (last,), "conditions": conditions})
+    base = message(ended(good=False, notifications=TOLD))
+    content = notification(replace(base, process=known.model_copy(update={"status": status})), None)
+    assert "canary" not in received(content).as_string()
+    assert "canary" not in str(content)
+
+
 def test_every_line_is_short_enough_for_any_server() -> None:
     content = said(good=False).model_copy(update={"log_tail": "x" * 2048, "message": "é" * 900})
     lines = mail(content, SENDER, TEAM, NOW, PNG).as_bytes().split(b"\r\n")

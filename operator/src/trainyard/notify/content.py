@@ -12,6 +12,7 @@ from trainyard.api.process_status import MetricSet, MetricValue, ProcessPhase
 from trainyard.api.reasons import ConditionType
 from trainyard.decide.conditions import find
 from trainyard.decide.outbox import Message
+from trainyard.decide.scrub import scrubbed
 from trainyard.notify.links import Place, place, typed
 
 LONGEST_LOG = 2048
@@ -110,7 +111,7 @@ def notification(message: Message, external_url: str | None = None) -> Notificat
         ),
         phase=phase,
         reason=condition.reason if condition else "",
-        message=condition.message if condition else "",
+        message=scrubbed(condition.message) if condition else "",
         log_tail=_log(attempts[-1].log_tail) if attempts and not succeeded else None,
         model=status.model if succeeded else None,
         results=tuple(_results(message)) if succeeded else (),
@@ -122,7 +123,7 @@ def notification(message: Message, external_url: str | None = None) -> Notificat
 
 
 def _log(tail: str | None) -> str | None:
-    return tail[-LONGEST_LOG:] if tail else None
+    return scrubbed(tail)[-LONGEST_LOG:] if tail else None
 
 
 def _results(message: Message) -> Iterable[Result]:
