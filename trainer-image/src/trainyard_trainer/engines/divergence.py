@@ -30,7 +30,7 @@ def check_loss(loss: torch.Tensor, settings: TrainSettings, epoch: int, rate: fl
     LossNotFinite
         If it is NaN or infinite.
     """
-    value = float(loss)
+    value = float(loss.detach())
     if not math.isfinite(value):
         kind = "NaN" if math.isnan(value) else "infinite"
         raise LossNotFinite(f"the train loss became {kind} {_when(settings, epoch, rate)}")
