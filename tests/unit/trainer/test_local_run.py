@@ -147,7 +147,7 @@ def test_the_next_command_works_as_it_is_printed(trained: tuple[Path, str]) -> N
     folder, said = trained
     (line,) = (line for line in said.splitlines() if line.startswith("next "))
     program, *arguments = shlex.split(line.removeprefix("next "))
-    assert program == "trainyard"
+    assert program.endswith("trainyard")
     ended = trainyard(folder, *arguments)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (folder / "predictions.png").is_file()

@@ -118,7 +118,8 @@ class Work:
     def next_command(self) -> str:
         """What evaluates the checkpoint, as it can be typed here."""
         paths = (self.places.root, self._folder / BEST, self._folder / ARGUMENTS)
-        return f"trainyard train evaluate {' '.join(map(shown, paths))}"
+        program = os.environ.get("TRAINYARD_PROGRAM") or "trainyard"
+        return f"{program} train evaluate {' '.join(map(shown, paths))}"
 
 
 def shown(path: Path) -> str:

@@ -21,7 +21,7 @@ from trainyard.cli.local.generating import generate as generate_folder
 from trainyard.cli.local.snapshots import Snapshots
 from trainyard.cli.local.sources import Folders, folders, store_for
 from trainyard.cli.local.trainer import look_for_trainer
-from trainyard.cli.local.typed import typed
+from trainyard.cli.local.typed import program, typed
 from trainyard.cli.manifests.reading import read_manifests
 from trainyard.cli.store_access import find_store
 from trainyard.decide.dataset import snapshot_root
@@ -86,7 +86,7 @@ def training_run(
     check_engine(facts, Engine(type_))
     made = generate_folder(facts, place, store, with_snapshots)
     click.echo(f"made {place}: run.yaml, train.py, README.md and the data in train, dev and test")
-    click.echo(f"next: trainyard train start {typed(made.root)}")
+    click.echo(f"next: {program()} train start {typed(made.root)}")
 
 
 def _of_manifests(

@@ -19,9 +19,9 @@ from trainyard.cli.local.attempts import Done, done, standing
 from trainyard.cli.local.check import NAMESPACE, facts_of, run_file_of
 from trainyard.cli.local.results import print_results, shortcut
 from trainyard.cli.local.snapshots import Snapshots
-from trainyard.cli.local.sources import Folders, folders, store_for
+from trainyard.cli.local.sources import Folders, folders, key_variables, location_of, store_for
 from trainyard.cli.local.trainer import call, look_for_trainer, trainer_command
-from trainyard.cli.local.typed import typed
+from trainyard.cli.local.typed import program, typed
 from trainyard.cli.locked import only_one
 from trainyard.cli.manifests.reading import read_manifests
 from trainyard.cli.output import note
@@ -83,6 +83,7 @@ def run(
     snapshots = Snapshots(store, root, NAMESPACE, known)
     facts = replace(facts, datasets=snapshots.of_all(facts.datasets))
     first = run_file_of(facts, store)
+    first = first.model_copy(update={"store": location_of(options.target())}).sealed()
     there = standing(store, first)
     if isinstance(there, Done):
         note(f"TrainingProcess {first.name} is done already, with these inputs")
@@ -93,7 +94,7 @@ def run(
     weights = folder / there.manifest.roles[ArtefactRole.WEIGHTS]
     images = known.held_out(facts)
     asked = typed(images) if images is not None else "IMAGES"
-    click.echo(f"next      trainyard predict {typed(weights)} {asked} --out predictions.png")
+    click.echo(f"next      {program()} predict {typed(weights)} {asked} --out predictions.png")
 
 
 def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:
@@ -108,6 +109,7 @@ def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:
             folder=folder,
             environ={
                 "TRAINYARD_WORKDIR": str(folder),
+                **(key_variables(options.target()) if attempt.base is not None else {}),
                 CHECKPOINT_SECONDS: os.environ.get(CHECKPOINT_SECONDS) or OFTEN,
             },
             inherited=(handle,),

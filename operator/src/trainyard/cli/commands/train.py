@@ -21,7 +21,7 @@ from trainyard.cli.local import publishing
 from trainyard.cli.local.attempts import done
 from trainyard.cli.local.results import print_evaluation, print_results
 from trainyard.cli.local.trainer import call, look_for_trainer, trainer_command
-from trainyard.cli.local.typed import typed
+from trainyard.cli.local.typed import PROGRAM, program, typed
 from trainyard.cli.locked import only_one
 from trainyard.stores import open_store
 
@@ -87,6 +87,7 @@ def start(folder: Path) -> None:
         call(
             [sys.executable, str(places.script)],
             folder=places.state,
+            environ={PROGRAM: program()},
             inherited=(handle,),
             going_on="the same command goes on",
         )
@@ -94,7 +95,7 @@ def start(folder: Path) -> None:
     print_results(run.name, done(store, places.uri(places.results)), _short(places.results))
     engine = places.engine(run.template.engine)
     paths = " ".join(map(typed, (places.root, engine / BEST, engine / ARGUMENTS)))
-    click.echo(f"next      trainyard train evaluate {paths}")
+    click.echo(f"next      {program()} train evaluate {paths}")
 
 
 @train.command()
@@ -134,7 +135,7 @@ def evaluate(
     if target is not None:
         click.echo(publishing.record_evaluation(target, place, plan))
     command = " ".join(map(typed, (places.root, checkpoint, config)))
-    click.echo(f"next      trainyard train export {command}")
+    click.echo(f"next      {program()} train export {command}")
 
 
 @train.command()

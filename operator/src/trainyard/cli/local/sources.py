@@ -14,7 +14,7 @@ from trainyard.cli.errors import CommandError
 from trainyard.cli.profiles import Target
 from trainyard.cli.store_access import own_keys
 from trainyard.decide.facts import ProcessFacts
-from trainyard.stores import Store, open_store
+from trainyard.stores import Credentials, Store, open_store
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,38 @@ def folders(option: str, given: Iterable[str]) -> dict[str, Path]:
     return found
 
 
+def location_of(target: Target) -> StoreLocation:
+    """How a person reaches the store."""
+    location = StoreLocation(endpoint_url=target.s3_endpoint)
+    return location.model_copy(update={"region": target.s3_region or location.region})
+
+
+def key_variables(target: Target) -> dict[str, str]:
+    """The person's keys as the variables that the trainer reads; none if there are none.
+
+    Raises
+    ------
+    CommandError
+        If they cannot be read.
+    """
+    found = _keys(target)
+    if found is None:
+        return {}
+    return {
+        "AWS_ACCESS_KEY_ID": found.access_key,
+        "AWS_SECRET_ACCESS_KEY": found.secret_key,
+        **({"AWS_SESSION_TOKEN": found.session_token} if found.session_token else {}),
+    }
+
+
+def _keys(target: Target) -> Credentials | None:
+    try:
+        found = own_keys(target.aws_profile)
+    except BotoCoreError as error:
+        raise CommandError(f"the keys of the store cannot be read: {error}") from None
+    return None if found is None else found[0]
+
+
 def store_for(datasets: Iterable[Dataset], folders: Folders, target: Target) -> Store:
     """The store that the images are read from; no key is asked for where folders have all of them.
 
@@ -98,16 +130,11 @@ def store_for(datasets: Iterable[Dataset], folders: Folders, target: Target) -> 
     CommandError
         If a bucket is to be read and there are no keys.
     """
-    location = StoreLocation(endpoint_url=target.s3_endpoint)
-    if target.s3_region is not None:
-        location = StoreLocation(endpoint_url=target.s3_endpoint, region=target.s3_region)
+    location = location_of(target)
     asked = [(each, bucket) for each in datasets if (bucket := folders.of_bucket_only(each))]
     if not asked:
         return open_store(location)
-    try:
-        keys = own_keys(target.aws_profile)
-    except BotoCoreError as error:
-        raise CommandError(f"the keys of the store cannot be read: {error}") from None
+    keys = _keys(target)
     if keys is None:
         dataset, bucket = asked[0]
         raise CommandError(
@@ -116,4 +143,4 @@ def store_for(datasets: Iterable[Dataset], folders: Folders, target: Target) -> 
             "TRAINYARD_S3_ENDPOINT, if it is not AWS's), or say which folder of this machine has "
             f"its files with --bucket {bucket}=FOLDER"
         )
-    return open_store(location, keys[0])
+    return open_store(location, keys)
