@@ -40,10 +40,9 @@ class Following:
     ) -> None:
         self._api, self._namespace, self._name, self._say = api, namespace, name, say
         self._uid: str | None = None
-        self._version: str | None = None
 
     def __iter__(self) -> Iterator[TrainingProcess]:
-        """The process as it is, and again whenever it has changed.
+        """The process as it is, and again whenever it has changed or was read again.
 
         Nothing is polled: a watch tells what changes. When the API server ends it or it is lost,
         the process is read again, as soon as the API server answers.
@@ -68,24 +67,22 @@ class Following:
 
     def _changes(self, listing: Listing) -> Iterator[TrainingProcess]:
         """The process of a LIST, and what a watch tells from then on."""
-        yield from self._taken(listing.items[0])
+        yield self._taken(listing.items[0])
         try:
             for change in self._api.watch(PROCESS, self._name, self._namespace, listing.version):
                 if change.kind == "DELETED":
                     raise self._gone("deleted")
-                yield from self._taken(change.object)
+                yield self._taken(change.object)
         except Unavailable:
             # Lost, or what happened since is forgotten: whether anybody answers is seen next.
             return
 
-    def _taken(self, raw: Json) -> Iterator[TrainingProcess]:
+    def _taken(self, raw: Json) -> TrainingProcess:
         meta = parse.metadata(raw)
         if self._uid not in (None, meta["uid"]):
             raise self._gone("deleted and made anew")
         self._uid = meta["uid"]
-        if meta["resourceVersion"] != self._version:
-            self._version = meta["resourceVersion"]
-            yield typed(raw)
+        return typed(raw)
 
     def _list(self) -> Listing:
         return self._api.list(
