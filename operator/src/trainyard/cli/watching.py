@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainyard.api.process import TrainingProcess
-from trainyard.api.process_status import HistoryPoint, ProcessPhase
+from trainyard.api.process_status import HistoryPoint, ProcessPhase, QueueStatus
 from trainyard.cli.output import note
 from trainyard.cli.process_reading import explanation
 from trainyard.decide.display import duration
@@ -140,6 +140,8 @@ _STYLES = {
 def document(process: TrainingProcess) -> dict[str, Any]:
     """What `--output json` says about a process; absent is what is not known."""
     status, progress = process.status, process.status.progress
+    queue = status.queue or QueueStatus()
+    starts = queue.estimated_start_time
     newest = status.history[-1] if status.history else HistoryPoint(epoch=0)
     last = status.attempts[-1] if status.attempts else None
     known: dict[str, Any] = {
@@ -150,7 +152,8 @@ def document(process: TrainingProcess) -> dict[str, Any]:
         "reason": status.display.reason if status.display else None,
         "message": explanation(process),
         "attempt": last.number if last is not None else None,
-        "queuePosition": status.queue.position if status.queue else None,
+        "queuePosition": queue.position,
+        "estimatedStartTime": starts.isoformat() if starts is not None else None,
         "metrics": {metric.name: _finite(metric.value) for metric in status.metrics},
         "trainLoss": _finite(newest.train_loss),
         "learningRate": _finite(newest.learning_rate),
