@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -11,9 +12,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from trainyard.api.report import ExitCode
 from trainyard.cli import __main__
 from trainyard.cli.app import COMMANDS, run, trainyard
+from trainyard.cli.commands.watch import STANDS_STILL
+from trainyard.cli.errors import FAILED, INTERRUPTED
+from trainyard.cli.following import GONE
 
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text()
 KUBECONFIG = """
 apiVersion: v1
 kind: Config
@@ -80,6 +86,19 @@ def test_the_help_has_each_command_with_its_own_first_line() -> None:
         assert command.help.splitlines()[0] == entry.summary
         assert entry.summary in shown
     assert "Exit codes: 0 done, 1 refused or failed, 2 wrong usage" in shown
+
+
+def test_the_page_of_the_command_line_has_the_help_as_it_is_printed() -> None:
+    shown = CliRunner().invoke(trainyard, ["--help"], prog_name="trainyard", terminal_width=80)
+    # The page folds as a terminal of 80 columns does.
+    assert shown.output.strip() in PAGE
+
+
+def test_the_page_of_the_command_line_has_each_exit_code() -> None:
+    table = PAGE[PAGE.index("## Exit codes") :]
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    assert codes >= {int(code) for code in ExitCode} | {FAILED, 2, INTERRUPTED}
+    assert {STANDS_STILL, GONE} <= codes
 
 
 def test_the_help_loads_none_of_the_libraries_that_take_long() -> None:
