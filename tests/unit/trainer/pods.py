@@ -172,7 +172,7 @@ EPOCHS_TO_LEARN = {
     "yolo-seg": 40,
     "yolo-cls": 8,
     "yolo-cls-boxes": 8,
-    "embedder": 3,
+    "embedder": 6,
 }
 
 

@@ -135,8 +135,9 @@ def test_a_run_that_goes_on_from_a_model_begins_better_than_one_from_scratch(
     }
     ended = run_here(sealed(document | {"base": models.as_base(kind)}))
     (first,) = epochs(bench, ended)
-    assert first["trainLoss"] < 0.8 * scratch["trainLoss"]
-    assert first["devAccuracy"] >= scratch["devAccuracy"]
+    assert first["devAccuracy"] >= scratch["devAccuracy"] + 0.2
+    if kind != "embedder":  # whose loss is normalised over each batch, which is of two images
+        assert first["trainLoss"] < 0.8 * scratch["trainLoss"]
     assert "and 2 of 2 classes are taken over" in ended.output
 
 
