@@ -116,7 +116,15 @@ class Bench:
         allowed = ",".join([self.server.endpoint_url.removeprefix("http://"), operator])
         guarded = Path(__file__).with_name("guarded.py")
         process = subprocess.Popen(
-            [sys.executable, guarded, allowed, folder / "calls", command, folder / "run.yaml"],
+            [
+                sys.executable,
+                guarded,
+                allowed,
+                folder / "calls",
+                "trainyard_trainer",
+                command,
+                folder / "run.yaml",
+            ],
             env=os.environ
             | {
                 "AWS_ACCESS_KEY_ID": self.server.access_key,
