@@ -65,30 +65,44 @@ def models(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 
 @pytest.fixture
-def run_here(
-    bench: Bench,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Callable[[str], Ended]]:
-    """Runs a run.yaml in this process, which has the libraries loaded already."""
+def in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Ended]]:
+    """Runs a command of the trainer in this process, which has the libraries loaded already."""
     before = os.environ.copy()
     log = logging.getLogger("trainyard")
     handlers, propagate = list(log.handlers), log.propagate
-    handlers_of_signals = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bench.server.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    handlers_of_signals = [signal.getsignal(number) for number in signals]
     monkeypatch.setenv("TRAINYARD_WORKDIR", str(tmp_path / "work"))
     monkeypatch.setenv("TRAINYARD_TERMINATION_LOG", str(tmp_path / "last-words"))
 
-    def run(document: str) -> Ended:
-        (tmp_path / "run.yaml").write_text(document)
-        code = main(["run", str(tmp_path / "run.yaml")])
+    def run(command: str, *arguments: object) -> Ended:
+        code = main([command, *map(str, arguments)])
         words = LastWords.model_validate_json((tmp_path / "last-words").read_bytes())
         return Ended(ExitCode(code), words, capsys.readouterr().out, "", tmp_path)
 
     yield run
-    signal.signal(signal.SIGTERM, handlers_of_signals)
+    for number, handler in zip(signals, handlers_of_signals, strict=True):
+        signal.signal(number, handler)
     log.handlers, log.propagate = handlers, propagate
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def run_here(
+    bench: Bench,
+    in_this_process: Callable[..., Ended],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], Ended]:
+    """Runs a run.yaml in this process."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bench.server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bench.server.secret_key)
+
+    def run(document: str) -> Ended:
+        (tmp_path / "run.yaml").write_text(document)
+        return in_this_process("run", tmp_path / "run.yaml")
+
+    return run

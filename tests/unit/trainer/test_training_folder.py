@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from tests.unit.trainer.laptop import (
     run,
     trainyard,
 )
+from tests.unit.trainer.pods import Ended
 from trainyard.api.documents import load_yaml
 from trainyard.api.evaluation import EvaluationFile
+from trainyard.api.report import ExitCode
 from trainyard.api.run import RunFile
 from trainyard_trainer import model
 
@@ -241,23 +244,28 @@ class Payload:
         return os.mkdir, (str(self.target),)
 
 
-def refused(desk: Path, checkpoint: Path, config: Path | str = "args") -> str:
-    named = desk / ARGUMENTS if config == "args" else Path(config)
-    ended = trainyard(desk, "train", "evaluate", FOLDER, str(checkpoint), str(named))
-    assert ended.returncode == 65, ended.stdout + ended.stderr
-    (line,) = (x for x in ended.stderr.splitlines() if x.startswith("Error: UnusableModel: "))
-    return line
+Refused = Callable[..., str]
 
 
-def test_a_pickle_that_was_not_trained_here_is_not_opened(
-    desk: Path, trained: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def refused(desk: Path, trained: str, in_this_process: Callable[..., Ended]) -> Refused:
+    """The sentence for a checkpoint that cannot be used, of the trainer's command."""
+
+    def evaluate(checkpoint: Path, config: Path = desk / ARGUMENTS) -> str:
+        ended = in_this_process("evaluate", desk / FOLDER, checkpoint, config)
+        assert (ended.code, ended.words.reason) == (ExitCode.BAD_DATA, "UnusableModel")
+        return ended.words.message
+
+    return evaluate
+
+
+def test_a_pickle_that_was_not_trained_here_is_not_opened(refused: Refused, tmp_path: Path) -> None:
     for name, sentence in (
         ("strange.pt", "is a pickle (or no checkpoint), which runs code when it is opened"),
         ("strange.pth", "holds more than tensors and plain values"),
     ):
         torch.save({"state_dict": Payload(tmp_path / "ran")}, tmp_path / name)
-        assert sentence in refused(desk, tmp_path / name)
+        assert sentence in refused(tmp_path / name)
         assert not (tmp_path / "ran").exists()
     # It is a payload: the test would see it run.
     pickle.loads(pickle.dumps(Payload(tmp_path / "ran")))
@@ -265,11 +273,11 @@ def test_a_pickle_that_was_not_trained_here_is_not_opened(
 
 
 def test_a_pickle_is_opened_when_the_person_vouches_for_it(
-    desk: Path, trained: str, tmp_path: Path
+    desk: Path, refused: Refused, tmp_path: Path
 ) -> None:
     content = torch.load(desk / WEIGHTS, weights_only=False)
     torch.save(content | {"date": "another digest"}, tmp_path / "sent.pt")
-    assert "and no training of this folder wrote it" in refused(desk, tmp_path / "sent.pt")
+    assert "and no training of this folder wrote it" in refused(tmp_path / "sent.pt")
     ended = trainyard(
         desk, "train", "evaluate", FOLDER, str(tmp_path / "sent.pt"), ARGUMENTS,
         "--plan", "trusted", "--trust",
@@ -277,14 +285,14 @@ def test_a_pickle_is_opened_when_the_person_vouches_for_it(
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_damaged_checkpoint_is_told(desk: Path, trained: str, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_told(desk: Path, refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "cut.pth"
     path.write_bytes((desk / FOLDER / "results/model.pth").read_bytes()[:100_000])
-    assert "cut.pth is damaged or no checkpoint" in refused(desk, path)
+    assert "cut.pth is damaged or no checkpoint" in refused(path)
 
 
 def test_a_model_of_other_classes_or_of_another_engine_is_told(
-    desk: Path, trained: str, tmp_path: Path
+    desk: Path, refused: Refused, tmp_path: Path
 ) -> None:
     source = desk / FOLDER / "results/model.pth"
     content = torch.load(source, weights_only=True)
@@ -293,27 +301,27 @@ def test_a_model_of_other_classes_or_of_another_engine_is_told(
     torch.save(content | {"config": config | {"classes": [*config["classes"], more]}},
                tmp_path / "three.pth")  # fmt: skip
     assert "three.pth has 3 classes, the capability of this folder has 2" in refused(
-        desk, tmp_path / "three.pth"
+        tmp_path / "three.pth"
     )
     first, second = config["classes"]
     swapped = [{**second, "position": 0}, {**first, "position": 1}]
     torch.save(content | {"config": config | {"classes": swapped}}, tmp_path / "swapped.pth")
     assert "class 0 is class=square, in the capability of this folder it is class=disc" in refused(
-        desk, tmp_path / "swapped.pth"
+        tmp_path / "swapped.pth"
     )
     torch.save(content | {"config": config | {"engine": "yolo-det"}}, tmp_path / "boxes.pth")
-    assert "boxes.pth was trained by the engine yolo-det" in refused(desk, tmp_path / "boxes.pth")
+    assert "boxes.pth was trained by the engine yolo-det" in refused(tmp_path / "boxes.pth")
 
 
 def test_a_config_that_is_none_or_of_another_task_is_told(
-    desk: Path, trained: str, tmp_path: Path
+    desk: Path, refused: Refused, tmp_path: Path
 ) -> None:
     (tmp_path / "none.yaml").write_text("a: 1\n")
-    said = refused(desk, desk / WEIGHTS, tmp_path / "none.yaml")
+    said = refused(desk / WEIGHTS, tmp_path / "none.yaml")
     assert "is neither the args.yaml of a training nor the config.yaml of a model" in said
     text = (desk / ARGUMENTS).read_text().replace("task: classify", "task: detect")
     (tmp_path / "args.yaml").write_text(text)
-    said = refused(desk, desk / WEIGHTS, tmp_path / "args.yaml")
+    said = refused(desk / WEIGHTS, tmp_path / "args.yaml")
     assert "describes a model of task detect; the engine yolo-cls of this folder" in said
 
 
