@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -47,6 +48,17 @@ def test_a_model_lies_where_the_command_says(trained: tuple[Path, str]) -> None:
     )
     assert found.test is not None
     assert f"{found.test.metrics['top-1']:.4f}" in said
+
+
+def test_programs_get_the_results_as_json_and_nothing_else(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    ended = run(folder, *PLACES, "--output", "json")
+    assert ended.returncode == 0
+    found = json.loads(ended.stdout)
+    assert (found["name"], found["primaryMetric"], found["epochs"]) == ("shapes", "top-1", 2)
+    assert found["test"]["samples"] == 6
+    assert (folder / found["weights"]).is_file()
+    assert (folder / found["config"]).is_file()
 
 
 def test_nothing_but_the_results_stays_of_the_work(trained: tuple[Path, str]) -> None:

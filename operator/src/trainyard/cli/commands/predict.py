@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -127,7 +128,7 @@ def predict(
                     trainer_command(*arguments, "--data", *images),
                     folder=folder,
                     environ={"TRAINYARD_WORKDIR": str(folder / "work")},
-                    quiet=True,
+                    lines_to=subprocess.DEVNULL,
                 )
         except TrainerFailed as error:
             failure = error

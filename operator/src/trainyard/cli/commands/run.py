@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +18,14 @@ from trainyard.cli.commands.local_options import cpu_option, source_options
 from trainyard.cli.data.opening import folder_uri
 from trainyard.cli.local.attempts import Done, done, standing
 from trainyard.cli.local.check import NAMESPACE, facts_of, run_file_of
-from trainyard.cli.local.results import print_results, shortcut
+from trainyard.cli.local.results import print_results, results_document, shortcut
 from trainyard.cli.local.snapshots import Snapshots
 from trainyard.cli.local.sources import Folders, folders, key_variables, location_of, store_for
 from trainyard.cli.local.trainer import call, look_for_trainer, trainer_command
 from trainyard.cli.local.typed import program, typed
 from trainyard.cli.locked import only_one
 from trainyard.cli.manifests.reading import read_manifests
-from trainyard.cli.output import note
+from trainyard.cli.output import RESULT_JSON, Format, note, print_document, result_option
 from trainyard.stores import Store
 
 DEFAULT_FOLDER = Path("trainyard-runs")
@@ -54,6 +55,7 @@ OFTEN = "30"
     metavar="DIR",
     help="For snapshots, checkpoints and models.",
 )
+@result_option
 @options.store_options
 @options.cluster_options
 def run(
@@ -63,6 +65,7 @@ def run(
     process: str | None,
     cpu: bool,
     output_folder: Path,
+    output: str,
 ) -> None:
     """Train on this machine what manifests describe.
 
@@ -88,8 +91,11 @@ def run(
     if isinstance(there, Done):
         note(f"TrainingProcess {first.name} is done already, with these inputs")
     else:
-        there = _train(store, there, output_folder)
+        there = _train(store, there, output_folder, beside=output == RESULT_JSON)
     folder = shortcut(first.name, there.folder, output_folder)
+    if output == RESULT_JSON:
+        print_document(results_document(first.name, there, folder), Format.JSON)
+        return
     print_results(first.name, there, folder)
     weights = folder / there.manifest.roles[ArtefactRole.WEIGHTS]
     images = known.held_out(facts)
@@ -97,7 +103,8 @@ def run(
     click.echo(f"next      {program()} predict {typed(weights)} {asked} --out predictions.png")
 
 
-def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:
+def _train(store: Store, attempt: RunFile, output_folder: Path, *, beside: bool) -> Done:
+    """Train; with `beside` the trainer's lines go to standard error, as the result is another."""
     folder = output_folder.resolve() / "work" / attempt.uid
     folder.mkdir(parents=True, exist_ok=True)
     busy = f"TrainingProcess {attempt.name} is being trained already, in {output_folder}"
@@ -114,6 +121,7 @@ def _train(store: Store, attempt: RunFile, output_folder: Path) -> Done:
             },
             inherited=(handle,),
             going_on="the same command goes on",
+            lines_to=sys.stderr.fileno() if beside else None,
         )
         shutil.rmtree(folder, ignore_errors=True)
     return done(store, words.location or attempt.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def upload(file: Path, place: str, trust: bool, overwrite: bool, output: str) ->
                     trainer_command("convert", file, converted, "--trust"),
                     folder=Path(name),
                     environ={"TRAINYARD_WORKDIR": str(Path(name) / "work")},
-                    quiet=True,
+                    lines_to=subprocess.DEVNULL,
                 )
             note(words.message.replace(str(converted), file.name))
             done = _upload(converted, uri, overwrite=overwrite)

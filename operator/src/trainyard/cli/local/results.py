@@ -9,6 +9,7 @@ import click
 
 from trainyard.api.evaluation import EvaluationFile
 from trainyard.api.manifest import ArtefactRole
+from trainyard.api.meta import Json
 from trainyard.cli.local.attempts import Done
 from trainyard.cli.output import print_metrics
 from trainyard.decide.display import size
@@ -44,6 +45,23 @@ def print_results(name: str, done: Done, folder: Path) -> None:
     click.echo(f"\nmodel     {folder / weights} ({size(sizes[weights])}), {folder / config}")
     others = ", ".join(sorted(sizes.keys() - {weights, config}))
     click.echo(f"beside    {others}")
+
+
+def results_document(name: str, done: Done, folder: Path) -> Json:
+    """As `print_results`, for programs."""
+    manifest = done.manifest
+    document: Json = {
+        "name": name,
+        "folder": str(folder),
+        "weights": str(folder / manifest.roles[ArtefactRole.WEIGHTS]),
+        "config": str(folder / manifest.roles[ArtefactRole.CONFIG]),
+        "epochs": manifest.epochs_trained,
+        "primaryMetric": manifest.primary_metric,
+    }
+    for split, result in (("dev", manifest.dev), ("test", manifest.test)):
+        if result is not None:
+            document[split] = {"samples": result.samples, "metrics": dict(result.metrics)}
+    return document
 
 
 def shortcut(name: str, folder: Path, root: Path) -> Path:

@@ -58,7 +58,7 @@ def call(
     environ: Mapping[str, str] | None = None,
     inherited: tuple[int, ...] = (),
     going_on: str = "",
-    quiet: bool = False,
+    lines_to: int | None = None,
 ) -> LastWords:
     """Run the trainer to its end; gives its last words.
 
@@ -77,8 +77,9 @@ def call(
         Handles that it holds too.
     going_on
         What a person does to go on after an interruption; empty: it keeps no checkpoint.
-    quiet
-        Whether what it logs is of no interest: its last words say what went wrong.
+    lines_to
+        Handle that its lines go to, as `subprocess` takes them; None: where ours go. Its last
+        words say what went wrong in any case.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def call(
         command,
         env={**os.environ, **(environ or {}), LAST_WORDS: str(words_file)},
         pass_fds=inherited,
-        stdout=subprocess.DEVNULL if quiet else None,
+        stdout=lines_to,
     )
     stopping = "stopping, with a checkpoint" if going_on else "stopping"
     with _passing_on(child):
