@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -26,6 +27,8 @@ class Inbox:
         self.encrypted: list[bool] = []
         self.answer: Callable[[str], str | None] = lambda _: None
         self.after_text: str | None = None
+        self.wait_seconds = 0.0
+        self.busy = 0
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
@@ -41,7 +44,11 @@ class Inbox:
     ) -> str:
         if self.after_text is not None:
             return self.after_text
+        self.busy += 1
+        await asyncio.sleep(self.wait_seconds)
         self.received.append(envelope)
+        await asyncio.sleep(self.wait_seconds)
+        self.busy -= 1
         assert server.transport is not None
         self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return "250 taken"
