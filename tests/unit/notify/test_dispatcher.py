@@ -153,3 +153,19 @@ def test_stopping_does_not_wait_for_a_server_that_hangs(office: Office) -> None:
     begun = time.monotonic()
     made.stop()
     assert time.monotonic() - begun < 2
+
+
+def test_asked_to_end_it_takes_no_more_and_waits_for_what_is_being_sent(
+    dispatcher: Dispatcher, office: Office
+) -> None:
+    dispatcher.hand_over(message(KNOWN))
+    begun = time.monotonic()
+    dispatcher.finish(0.1)
+    assert 0.1 <= time.monotonic() - begun < 2
+    assert dispatcher.deliveries(UID).free == 0
+    assert dispatcher.unrecorded() == set()
+    threading.Timer(0.1, office.go.set).start()
+    dispatcher.finish(60)
+    assert time.monotonic() - begun < 5
+    assert dispatcher.unrecorded() == {UID}
+    assert dispatcher.deliveries(UID).free == 0

@@ -15,6 +15,7 @@ from tests.unit.notify.ended import TEAM, ended, message
 from tests.unit.notify.mail_servers import Inbox, serving
 from trainyard.decide.outbox import Delivered
 from trainyard.notify.content import Notification, notification
+from trainyard.notify.links import StoreAccess
 from trainyard.notify.mail import mail
 from trainyard.notify.smtp import MailServer, Security, hand_over
 
@@ -25,7 +26,7 @@ EXTERNAL = "https://files.example.org/browse/"
 
 
 def said(*, good: bool = True, external: str | None = None) -> Notification:
-    return notification(message(ended(good=good, notifications=TOLD)), external)
+    return notification(message(ended(good=good, notifications=TOLD)), StoreAccess(external))
 
 
 def received(content: Notification, curves: bytes | None = None) -> EmailMessage:
@@ -117,9 +118,21 @@ def test_without_an_external_url_there_are_the_commands_to_type() -> None:
     shown = Seen(body(found, "html"))
     assert shown.links == [""]
     for text in (shown.text, body(found, "plain")):
-        assert f"aws s3 cp {LOCATION}/metrics.json -" in text
+        assert (
+            "kubectl get trainingprocess digits --namespace demo --output "
+            "'jsonpath={.status.evaluation}'"
+        ) in text
+        assert f"aws s3 cp {LOCATION}/train.log ." in text
         assert "trainyard models download digits --namespace demo" in text
         assert "kubectl describe trainingprocess digits --namespace demo" in text
+
+
+def test_the_command_that_copies_names_an_endpoint_that_is_not_the_providers() -> None:
+    access = StoreAccess(endpoint_url="http://store:9000")
+    content = notification(message(ended(notifications=TOLD)), access)
+    assert content.places[-1].command == (
+        f"aws s3 cp {LOCATION}/train.log . --endpoint-url http://store:9000"
+    )
 
 
 def test_failure_tells_cause_remedy_and_the_end_of_the_log() -> None:
@@ -141,7 +154,7 @@ def test_nothing_that_a_run_says_becomes_html() -> None:
     status = process.status.model_copy(update={"attempts": (told,)})
     base = message(ended(good=False, notifications=TOLD))
     content = notification(
-        replace(base, process=process.model_copy(update={"status": status})), None
+        replace(base, process=process.model_copy(update={"status": status})), StoreAccess()
     )
     shown = Seen(body(received(content), "html"))
     assert "script" not in shown.tags and shown.pictures == [""]

@@ -17,12 +17,14 @@ from tests.unit.notify.ended import TEAM, ended, message
 from tests.unit.notify.mail_servers import PASSWORD, USER, Inbox, serving, talking, until_text
 from trainyard.decide.outbox import Delivered, NotDelivered, Outcome, Unknown
 from trainyard.notify.content import notification
+from trainyard.notify.links import StoreAccess
 from trainyard.notify.mail import mail
 from trainyard.notify.smtp import MailServer, Security, hand_over
 from trainyard_local.pki import Authority
 
 SENDER = "Trainyard <trainyard@example.org>"
-MAIL = mail(notification(message(ended(notifications={"email": [TEAM]}))), SENDER, TEAM, NOW)
+SAID = notification(message(ended(notifications={"email": [TEAM]})), StoreAccess())
+MAIL = mail(SAID, SENDER, TEAM, NOW)
 
 
 def sent(port: int, security: Security = Security.NONE, **more: Any) -> Outcome:

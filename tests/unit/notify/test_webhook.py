@@ -21,6 +21,7 @@ from tests.unit.notify.mail_servers import talking
 from tests.unit.notify.receivers import Receiver, receiving
 from trainyard.decide.outbox import Delivered, NotDelivered, Outcome, Unknown
 from trainyard.notify.content import Notification, notification
+from trainyard.notify.links import StoreAccess
 from trainyard.notify.webhook import WebhookRules, post
 from trainyard_local.pki import Authority
 
@@ -31,7 +32,8 @@ HERE = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 def said(*, good: bool = True) -> Notification:
     told = {"webhooks": ["https://hooks.example.org/x"]}
     return notification(
-        message(ended(good=good, notifications=told), "https://hooks.example.org/x", "Webhook")
+        message(ended(good=good, notifications=told), "https://hooks.example.org/x", "Webhook"),
+        StoreAccess(),
     )
 
 

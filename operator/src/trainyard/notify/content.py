@@ -8,12 +8,12 @@ from typing import Literal
 
 from trainyard.api._base import ApiModel
 from trainyard.api.meta import API_VERSION
-from trainyard.api.process_status import MetricSet, MetricValue, ProcessPhase
+from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType
 from trainyard.decide.conditions import find
 from trainyard.decide.outbox import Message
 from trainyard.decide.scrub import scrubbed
-from trainyard.notify.links import Place, place, typed
+from trainyard.notify.links import Place, StoreAccess, typed
 
 LONGEST_LOG = 2048
 """Characters of the log's end."""
@@ -79,15 +79,15 @@ class Notification(ApiModel):
     """What shows everything that is known, typed into a terminal."""
 
 
-def notification(message: Message, external_url: str | None = None) -> Notification:
+def notification(message: Message, access: StoreAccess) -> Notification:
     """What there is to say about the end of a process.
 
     Parameters
     ----------
     message
         To whom; its process has ended.
-    external_url
-        See `trainyard.notify.links.place`.
+    access
+        How those who are told come to the files.
     """
     process, status = message.process, message.process.status
     meta, spec = process.metadata, process.spec
@@ -115,7 +115,7 @@ def notification(message: Message, external_url: str | None = None) -> Notificat
         log_tail=_log(attempts[-1].log_tail) if attempts and not succeeded else None,
         model=status.model if succeeded else None,
         results=tuple(_results(message)) if succeeded else (),
-        places=tuple(_places(message, external_url)),
+        places=tuple(_places(message, access)),
         command=typed(
             *("kubectl", "describe", "trainingprocess", meta.name, "--namespace", meta.namespace)
         ),
@@ -131,32 +131,24 @@ def _results(message: Message) -> Iterable[Result]:
     splits = (("test", found.test), ("dev", found.dev)) if found is not None else ()
     for split, numbers in splits:
         if numbers is not None and numbers.metrics:
-            yield Result(split=split, metrics=_by_name(numbers))
+            yield Result(split=split, metrics={item.name: item.value for item in numbers.metrics})
 
 
-def _by_name(numbers: MetricSet) -> dict[str, str]:
-    def value(metric: MetricValue) -> str:
-        return metric.value
-
-    return {metric.name: value(metric) for metric in numbers.metrics}
-
-
-def _places(message: Message, external_url: str | None) -> Iterable[Place]:
-    status, namespace = message.process.status, message.process.metadata.namespace
-    artefacts = status.artefacts
+def _places(message: Message, access: StoreAccess) -> Iterable[Place]:
+    process, artefacts = message.process, message.process.status.artefacts
     if artefacts is None:
         return
+    namespace = ("--namespace", process.metadata.namespace)
     if artefacts.metrics is not None:
-        uri = artefacts.metrics.uri
-        yield place("metrics", uri, external_url, typed("aws", "s3", "cp", uri, "-"))
-    file = artefacts.archive or artefacts.weights
+        # Needs no credentials of the store.
+        show = typed(
+            *("kubectl", "get", "trainingprocess", process.metadata.name, *namespace),
+            *("--output", "jsonpath={.status.evaluation}"),
+        )
+        yield access.place("metrics", artefacts.metrics.uri, show)
+    file, model = artefacts.archive or artefacts.weights, process.status.model
     if file is not None:
-        download = typed("aws", "s3", "cp", file.uri, ".")
-        if status.model is not None:
-            download = typed(
-                *("trainyard", "models", "download", status.model, "--namespace", namespace)
-            )
-        yield place("model", file.uri, external_url, download)
+        download = None if model is None else typed("trainyard", "models", "download", model)
+        yield access.place("model", file.uri, download and f"{download} {typed(*namespace)}")
     if artefacts.log is not None:
-        uri = artefacts.log.uri
-        yield place("log", uri, external_url, typed("aws", "s3", "cp", uri, "-"))
+        yield access.place("log", artefacts.log.uri)

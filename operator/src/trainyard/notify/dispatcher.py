@@ -42,6 +42,8 @@ class Dispatcher:
     def __init__(self, send: Send, done: Done) -> None:
         self._send, self._done = send, done
         self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
+        self._closed = False
         self._running: set[_Try] = set()
         self._outcomes: OrderedDict[_Try, Outcome] = OrderedDict()
         self._loop = asyncio.new_event_loop()
@@ -50,6 +52,17 @@ class Dispatcher:
     def start(self) -> None:
         """Begin to send."""
         self._thread.start()
+
+    def finish(self, seconds: float) -> None:
+        """Take no more, and wait so long for what is being sent."""
+        with self._settled:
+            self._closed = True
+            self._settled.wait_for(lambda: not self._running, seconds)
+
+    def unrecorded(self) -> set[str]:
+        """The UIDs of processes about which there are outcomes that are not on record."""
+        with self._lock:
+            return {uid for uid, *_ in self._outcomes}
 
     def stop(self) -> None:
         """Stop; what is being sent is cut off."""
@@ -62,7 +75,7 @@ class Dispatcher:
         """What came of the messages about a process, and how many more can be sent now."""
         with self._lock:
             return Deliveries(
-                free=max(0, AT_ONCE - len(self._running)),
+                free=0 if self._closed else max(0, AT_ONCE - len(self._running)),
                 outcomes={
                     (id_, attempt): outcome
                     for (of, id_, attempt), outcome in self._outcomes.items()
@@ -119,4 +132,5 @@ class Dispatcher:
             self._outcomes[key] = outcome
             while len(self._outcomes) > REMEMBERED:
                 self._outcomes.popitem(last=False)
+            self._settled.notify_all()
         self._done(message.process)

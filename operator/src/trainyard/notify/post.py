@@ -11,6 +11,7 @@ from datetime import datetime
 from trainyard.api.process_status import ArtefactRef, NotificationChannel
 from trainyard.decide.outbox import Message, NotDelivered, Outcome
 from trainyard.notify.content import Notification, notification
+from trainyard.notify.links import StoreAccess
 from trainyard.notify.mail import mail
 from trainyard.notify.smtp import MailServer, hand_over
 from trainyard.notify.webhook import WebhookRules, post
@@ -30,13 +31,13 @@ class PostOffice:
     ----------
     mail_server
         None: no mail is sent.
-    external_url
-        What stands before BUCKET/KEY in a browser; None: commands are told in place of links.
+    access
+        How those who are told come to the files.
     """
 
     mail_server: MailServer | None
     webhooks: WebhookRules
-    external_url: str | None
+    access: StoreAccess
     picture: Picture
     clock: Callable[[], datetime]
     _pool: ThreadPoolExecutor = field(
@@ -45,7 +46,7 @@ class PostOffice:
 
     async def send(self, message: Message) -> Outcome:
         """Try a message once."""
-        said = notification(message, self.external_url)
+        said = notification(message, self.access)
         if message.recipient.channel is NotificationChannel.WEBHOOK:
             return await post(self.webhooks, message.recipient.address, said, self.clock())
         return await self._mail(message, said)

@@ -60,7 +60,9 @@ async def hand_over(server: MailServer, mail: EmailMessage) -> Outcome:
     """
     try:
         password = _password(server)
-        context = ssl.create_default_context(cafile=server.ca_file)
+        context = None
+        if server.security is not Security.NONE:
+            context = ssl.create_default_context(cafile=server.ca_file)
     except OSError as error:
         return NotDelivered(f"a file of the mail settings cannot be used: {error}", again=True)
     client = aiosmtplib.SMTP(

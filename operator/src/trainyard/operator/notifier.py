@@ -11,6 +11,7 @@ from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import ArtefactRef, NotificationState, TrainingProcessStatus
 from trainyard.decide.outbox import Deliveries, Message
 from trainyard.notify.dispatcher import Dispatcher
+from trainyard.notify.links import StoreAccess
 from trainyard.notify.post import PostOffice
 from trainyard.operator.metrics import Metrics
 from trainyard.operator.settings import Settings
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 LARGEST_PICTURE = 2 * 2**20
 """Bytes of a picture that is put into a mail."""
+FINISH_SECONDS = 5.0
+"""What is being sent when the operator is asked to end has so long."""
 ENDED = (NotificationState.SENT, NotificationState.FAILED)
 
 
@@ -39,7 +42,7 @@ class Notifier:
         office = PostOffice(
             mail_server=mail_server(settings),
             webhooks=webhook_rules(settings),
-            external_url=settings.external_url,
+            access=StoreAccess(settings.external_url, settings.store.endpoint_url),
             picture=self._picture,
             clock=clock,
         )
@@ -48,6 +51,11 @@ class Notifier:
     def start(self) -> None:
         """Begin to send."""
         self._dispatcher.start()
+
+    def finish(self) -> set[str]:
+        """Take no more; the UIDs of processes whose messages were sent since they were written."""
+        self._dispatcher.finish(FINISH_SECONDS)
+        return self._dispatcher.unrecorded()
 
     def stop(self) -> None:
         """Stop; what is being sent is cut off."""

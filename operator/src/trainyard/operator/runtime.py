@@ -21,6 +21,7 @@ import kopf
 from aiohttp import web
 
 from trainyard.api.report import ProgressReport
+from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.apply import Applier
 from trainyard.cluster.artefacts import ArtefactReader
@@ -168,11 +169,25 @@ class Runtime:
             for task in parts:
                 task.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
+            await self._record_what_was_sent()
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._notifier.stop()
             for task in parts:
                 if task in done:
                     task.result()
+
+    async def _record_what_was_sent(self) -> None:
+        """Else the next operator would find messages that seem to have been cut off.
+
+        Also by one that leads no more: no pass hands anything over now, and a status that
+        somebody else has written since is left to them.
+        """
+        for uid in await self._in_thread(self._notifier.finish):
+            for raw in self._cache.all(PROCESS):
+                if parse.metadata(raw).get("uid") == uid:
+                    with contextlib.suppress(ApiError):
+                        key = Key(PROCESS.kind, parse.key_of(raw))
+                        await self._in_thread(self._reconciler.reconcile, key)
 
     def _wake(self, keys: set[Key]) -> None:
         """Work on keys soon; safe from any thread."""
