@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,19 @@ def test_the_best_come_first_and_then_the_worst(tmp_path: Path) -> None:
 def test_one_image_is_enough(tmp_path: Path) -> None:
     _, shown = drawn(tmp_path, 1, images=(ImageScore("0.png", 0.0, 0, 1),))
     assert shown == ["0.png"]
+
+
+def test_an_image_that_a_person_added_is_left_out(tmp_path: Path) -> None:
+    images = tuple(ImageScore(name, 0.5, 1, 1) for name in ("0.png", "added.png", "1.png"))
+    names, shown = drawn(tmp_path, 2, images=images)
+    assert "predictions.png" in names
+    assert shown == ["0.png", "1.png"]
+
+
+def test_without_a_training_there_are_no_learning_curves(tmp_path: Path) -> None:
+    told = replace(story(tmp_path, 1, result(KNOWN, background=False, kinds=())), history=())
+    paths = illustrate(told, Says(), tmp_path)  # type: ignore[arg-type]
+    assert "curves.png" not in {path.name for path in paths}
 
 
 def test_what_an_engine_does_not_measure_is_not_drawn(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ from tests.unit.trainer.pods import Ended
 from trainyard.api.documents import load_yaml
 from trainyard.api.evaluation import EvaluationFile
 from trainyard.api.report import ExitCode
-from trainyard.api.run import RunFile
+from trainyard.api.run import RunFile, StoreLocation
+from trainyard.stores import open_store
+from trainyard.stores.verify import verify_manifest
 from trainyard_trainer import model
 
 GENERATE = ("generate", "training-run", "shapes", "yolo-cls")
@@ -129,6 +131,7 @@ def test_training_leaves_checkpoint_arguments_and_metrics(desk: Path, trained: s
     assert (arguments["task"], arguments["imgsz"], arguments["epochs"]) == ("classify", 32, 2)
     metrics = json.loads((desk / FOLDER / "results/metrics.json").read_text())
     assert f"{metrics['test']['metrics']['top-1']:.4f}" in trained
+    assert metrics["train"]["samples"] == len(SPLITS["train"])
     predictor = model.load(
         desk / FOLDER / "results/model.pth", desk / FOLDER / "results/config.yaml"
     )
@@ -150,6 +153,7 @@ def test_the_same_seed_and_threads_give_the_same_as_a_run(
     ]
     for split in ("dev", "test"):
         assert found[0][split]["metrics"] == found[1][split]["metrics"]
+    assert found[0]["train"] == found[1]["train"]
     lines = [
         [json.loads(line)["trainLoss"] for line in path.read_text().splitlines()]
         for path in (
@@ -187,6 +191,32 @@ def test_a_pth_is_evaluated_within_the_folder_under_a_plan(desk: Path, trained: 
     )
     assert first.test == second.test
     assert first.checkpoint_sha256 != second.checkpoint_sha256
+
+
+def test_a_checkpoint_becomes_a_whole_model_with_its_metrics(desk: Path, trained: str) -> None:
+    # What `train export` runs before it uploads and registers.
+    arguments = ("-m", "trainyard_trainer", "export", FOLDER, WEIGHTS, ARGUMENTS)
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=desk,
+        env=environment(desk),
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "ERROR" not in ended.stdout
+    exported, results = desk / FOLDER / "exported", desk / FOLDER / "results"
+    manifest = verify_manifest(open_store(StoreLocation()), f"file://{exported.resolve()}")
+    assert {path.name for path in results.iterdir()} - {file.name for file in manifest.files} == {
+        "manifest.json",
+        # What only a training has.
+        "batch.png",
+        "curves.png",
+        "metrics.jsonl",
+    }
+    found, before = (json.loads((x / "metrics.json").read_text()) for x in (exported, results))
+    for split in ("dev", "test"):
+        assert found[split]["metrics"] == before[split]["metrics"]
 
 
 def test_it_is_not_trained_again_until_something_is_changed(desk: Path, trained: str) -> None:

@@ -30,7 +30,7 @@ class Story:
     name
         Of the run.
     history
-        All epochs, over all attempts.
+        All epochs, over all attempts; none of a checkpoint that was trained before.
     primary
         Name of the primary metric.
     best_epoch
@@ -60,9 +60,10 @@ def illustrate(story: Story, predictor: Predictor, folder: Path) -> list[Path]:
     split = story.prepared.held_out_split
     result = story.results[split]
     pictures: dict[str, Callable[[Path], None]] = {
-        publish.CURVES: lambda path: _curves(story, path),
         publish.PREDICTIONS: lambda path: _predictions(story, predictor, path),
     }
+    if story.history:
+        pictures[publish.CURVES] = lambda path: _curves(story, path)
     if result.confusion is not None:
         pictures[publish.CONFUSION] = lambda path: plots.confusion(story.name, result, split, path)
     if result.curves:
@@ -90,15 +91,17 @@ def _curves(story: Story, path: Path) -> None:
 def _predictions(story: Story, predictor: Predictor, path: Path) -> None:
     held, split = story.prepared.held_out, story.prepared.held_out_split
     result = story.results[split]
-    if not result.images:
+    by_name = {entry.path.name: entry for entry in held}
+    # A person may have put images into a training folder, of which nothing else is known.
+    scores = [score for score in result.images if score.name in by_name]
+    if not scores:
         # Spread over all of them, so that one source does not fill the picture.
         step = max(1, len(held) // picture.MAX_IMAGES)
         shown = tuple(_shown(entry, predictor) for entry in held[::step][: picture.MAX_IMAGES])
         title = f"{story.name}: predictions beside labels, images of {split}"
         picture.draw([Section(title, shown)], path)
         return
-    ranked = ranking(result.images, picture.MAX_IMAGES // 2)
-    by_name = {entry.path.name: entry for entry in held}
+    ranked = ranking(scores, picture.MAX_IMAGES // 2)
     # Of a classifier: the confidence of the right class, after its name.
     words = "F1 {:.2f}" if result.confusion and result.confusion.background else "({:.2f})"
 

@@ -340,9 +340,10 @@ class Recipe:
             self._out,
         )
         _log.info("export: %s of %.1f MB", weights.name, weights.stat().st_size / 1e6)
-        epochs = self._out / publish.EPOCHS
         exported = [self._out / form.file for form in forms.values()]
-        return [weights, described, *exported, archive, measured, epochs, made_of, *pictures]
+        # Of a checkpoint that was trained before there are none.
+        epochs = [self._out / publish.EPOCHS] if self._history else []
+        return [weights, described, *exported, archive, measured, *epochs, made_of, *pictures]
 
     def publish(
         self, files: list[Path], trained: Trained, results: dict[str, SplitResult]

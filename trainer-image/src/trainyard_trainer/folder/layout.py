@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from trainyard.api._base import Sha256, StrictModel
 from trainyard.api.documents import digest
+from trainyard.api.metrics import TrainData
 from trainyard.api.run import RunFile
 from trainyard.datasets.labels import Label
 
@@ -43,9 +44,14 @@ class LaidOut(StrictModel):
     held_out: tuple[KeptImage, ...]
     held_out_split: str
     names: dict[str, str]
+    train: TrainData | None = None
+    """How often each class is labelled in train."""
 
-    def prepared(self, root: Path, data: Path) -> Prepared:
-        """The same for the recipe; an image that is not there any more is not shown."""
+    def prepared(self, root: Path, data: Path, *, edited: bool) -> Prepared:
+        """The same for the recipe; an image that is not there any more is not shown.
+
+        What was counted is not said of data that was `edited` since.
+        """
         # They bring the libraries, which read their environment when they are imported.
         from trainyard_trainer.engines.base import Layout
         from trainyard_trainer.prepare import HeldOut, Prepared
@@ -56,6 +62,7 @@ class LaidOut(StrictModel):
             tuple(entry for entry in held if entry.path.is_file()),
             self.held_out_split,
             self.names,
+            None if edited else self.train,
         )
 
 
@@ -94,6 +101,7 @@ def laid_out(run: RunFile, root: Path, prepared: Prepared) -> LaidOut:
         ),
         held_out_split=prepared.held_out_split,
         names=prepared.names,
+        train=prepared.train,
     )
 
 

@@ -53,7 +53,7 @@ class Work:
                     "the model learns and is judged from them as they are"
                 )
             data = recipe.engine.finish_layout(root, len(recipe.run.capability.outputs))
-            return self.known.prepared(root, data)
+            return self.known.prepared(root, data, edited=self.edited)
         self.places.laid_out.unlink(missing_ok=True)
         for name in (*layout.SPLITS, "val"):
             path = root / name
