@@ -18,7 +18,10 @@ from trainyard.api.template import Hyperparameters
 from trainyard_trainer.engines import batch_size, embed_training, training
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import TrainSettings
+from trainyard_trainer.engines.classify import Classifier
+from trainyard_trainer.engines.detect import Detector
 from trainyard_trainer.engines.training import Varied, arguments
+from trainyard_trainer.engines.yolo import YoloEngine
 
 GPU, CPU = "0", "cpu"
 
@@ -52,6 +55,25 @@ def settings(device: str = GPU, **hyperparameters: Any) -> TrainSettings:
 )
 def test_the_automatic_batch(fits: int, images: int, chosen: int) -> None:
     assert batch_size.choose(lambda: fits, images, settings()) == chosen
+
+
+@pytest.mark.parametrize(
+    ("engine", "place"),
+    [(Detector(), "detect.Detector._validator"), (Classifier(), "classify.AnswerValidator")],
+)
+def test_an_evaluation_has_as_many_workers_as_a_training(
+    engine: YoloEngine, place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Told(Exception):
+        pass
+
+    def validator(save_dir: Path, args: dict[str, Any]) -> None:
+        # On a CPU the library loads images in its own process, whatever it is told.
+        raise Told(args["workers"])
+
+    monkeypatch.setattr(f"trainyard_trainer.engines.{place}", staticmethod(validator))
+    with pytest.raises(Told, match=r"^3$"):
+        engine.evaluate(torch.nn.Identity(), tmp_path, "val", settings(), tmp_path)
 
 
 def test_a_gpu_that_takes_not_one_image_is_out_of_memory() -> None:

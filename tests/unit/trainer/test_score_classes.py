@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,17 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
+def threads() -> Iterator[int]:
+    """More than the library would ever take."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(9)
+    yield 9
+    torch.set_num_threads(before)
+
+
 def test_an_evaluation_is_what_the_model_says_image_by_image(
-    layout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    layout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], threads: int
 ) -> None:
     quieten_library()
     torch.manual_seed(1)
@@ -152,6 +162,8 @@ def test_an_evaluation_is_what_the_model_says_image_by_image(
     # No image shows class 1, which is no error.
     assert found.classes[1].metrics == {}
     assert "ERROR" not in capsys.readouterr().out
+    # The library would take those of the whole machine.
+    assert torch.get_num_threads() == threads
 
 
 def _architecture() -> dict[str, object]:

@@ -106,6 +106,7 @@ class Classifier(ClassFolders, YoloEngine):
                 "imgsz": settings.hyperparameters.image_size,
                 "batch": settings.hyperparameters.batch_size,
                 "device": settings.device,
+                "workers": settings.workers,
                 "plots": False,
                 "verbose": False,
             },

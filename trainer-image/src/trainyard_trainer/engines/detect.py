@@ -146,6 +146,7 @@ class Detector(YoloEngine):
                 "imgsz": settings.hyperparameters.image_size,
                 "batch": settings.hyperparameters.batch_size,
                 "device": settings.device,
+                "workers": settings.workers,
                 "conf": settings.confidence,
                 "iou": settings.iou,
                 "rect": True,

@@ -298,7 +298,7 @@ def _precision(wanted: bool, device: str) -> bool | str:
 
 
 def started(trainer: Any, settings: TrainSettings, watcher: Watcher) -> None:
-    """The first batch comes next. The library took all CPUs of the machine but one."""
+    """The first batch comes next."""
     torch.set_num_threads(settings.threads)
     watcher.started(len(trainer.train_loader))
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from ultralytics.data import utils as data_utils
 from ultralytics.nn.tasks import load_checkpoint
-from ultralytics.utils import LOGGER, SETTINGS
+from ultralytics.utils import LOGGER, SETTINGS, torch_utils
 
 from trainyard_trainer.engines import training
 from trainyard_trainer.engines.base import (
@@ -168,6 +168,9 @@ class _Answering(torch.nn.Module):  # type: ignore[misc]
 def quieten_library() -> None:
     """No network, no integrations, and only warnings in the log."""
     LOGGER.setLevel(logging.WARNING)
+    # Whenever it chooses the CPU, before each evaluation too, it takes all CPUs of the machine but
+    # one. Ours are as many as torch was given.
+    torch_utils.NUM_THREADS = torch.get_num_threads()
     # Before each training it has matplotlib search all fonts of the system, which takes seconds,
     # and downloads one that is missing. Nothing that it would draw is wanted.
     data_utils.check_font = _no_font
