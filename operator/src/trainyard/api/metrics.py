@@ -33,7 +33,8 @@ class ClassMetrics(StrictModel):
     annotations: Annotated[int, Field(ge=0)]
     """How often it is labelled there."""
     metrics: dict[MetricName, FiniteFloat] = {}
-    """By name; none where the class is not labelled, for there is nothing to measure."""
+    """By name; none where there is nothing to measure: the class is not labelled, or, of an
+    identity to be retrieved, not twice."""
     precision_at_recall: Curves = {}
     """Its precision-recall curves, at an overlap of 0.5 for boxes and masks."""
 

@@ -216,7 +216,8 @@ class ClassResult:
     samples
         Its annotations in the split.
     metrics
-        Empty where the split has no annotation of the class: there is nothing to measure.
+        Empty where there is nothing to measure: the split has no annotation of the class, or, of
+        an identity to be retrieved, not two.
     curves
         As in `SplitResult`, of this class.
     """

@@ -9,15 +9,35 @@ import torch
 from PIL import Image
 from ultralytics.data.augment import classify_transforms
 
+from trainyard.datasets.errors import BadData
 from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.crops import RULE, cut
 from trainyard_trainer.engines.base import Box, Example, bounds
+from trainyard_trainer.faults import ClassesMissing
 
 
 def class_name(index: int) -> str:
     """Name of a class inside of the libraries: sorts as its index does; people never see it."""
     return f"{index:05d}"
+
+
+def _check_folders(root: Path, wanted: Sequence[str]) -> None:
+    for split in ("train", "dev", "test"):
+        folders = [path for path in sorted((root / split).glob("*")) if path.is_dir()]
+        for folder in folders:
+            if folder.name not in wanted:
+                raise BadData(
+                    f"{split}/{folder.name} is the folder of no class: they are called "
+                    f"{wanted[0]} to {wanted[-1]}, in the order of the capability's outputs"
+                )
+            if not any(folder.iterdir()):
+                raise BadData(f"{split}/{folder.name} is empty: put images into it, or remove it")
+        missing = set(wanted) - {folder.name for folder in folders}
+        if split == "train" and missing:
+            raise ClassesMissing(
+                f"train has no folder {min(missing)}: there are to be images of each class"
+            )
 
 
 class ClassFolders:
@@ -56,8 +76,16 @@ class ClassFolders:
         """A folder a class."""
         return root / split / class_name(int(example.lines[0])) / name
 
-    def finish_layout(self, root: Path, classes: int) -> Path:  # noqa: ARG002
-        """The folder itself is the dataset; the library looks for dev under a name of its own."""
+    def finish_layout(self, root: Path, classes: int) -> Path:
+        """The folder itself is the dataset; the library looks for dev under a name of its own.
+
+        Raises
+        ------
+        BadData
+            If its folders are not those of the classes: a person may have edited them, and the
+            libraries number the folders that they find.
+        """
+        _check_folders(root, [class_name(index) for index in range(classes)])
         if not (root / "val").exists():
             (root / "val").symlink_to("dev")
         return root

@@ -15,6 +15,7 @@ from ultralytics.data.augment import classify_transforms
 
 from trainyard.api.template import Engine
 from trainyard.api.training_folder import WEIGHTS
+from trainyard.datasets.errors import BadData
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines import embed_training as training
 from trainyard_trainer.engines.base import (
@@ -61,6 +62,23 @@ class Embedder(ClassFolders, TrainingEngine):
 
     def __init__(self) -> None:
         super().__init__(crops=True)
+
+    def finish_layout(self, root: Path, classes: int) -> Path:
+        """As of classifiers; and something has to be retrievable.
+
+        Raises
+        ------
+        BadData
+            If nothing is, in dev or test.
+        """
+        for split in ("dev", "test"):
+            folders = list((root / split).glob("*"))
+            if folders and all(len(list(folder.iterdir())) < 2 for folder in folders):
+                raise BadData(
+                    f"{split} has no identity with two crops, and a model is judged by whether it "
+                    "finds one by the other: put the others of an identity there too"
+                )
+        return super().finish_layout(root, classes)
 
     def train(
         self,

@@ -31,13 +31,18 @@ class Retrieval:
     identities: torch.Tensor
 
     def metrics(self, identity: int | None = None) -> dict[str, float]:
-        """Means over the queries, of one identity or of all; 0 where nobody asked."""
+        """Means over the queries, of one identity or of all.
+
+        Where nobody asked, an identity has none, and all together 0.
+        """
         of_it = (
             torch.ones_like(self.identities, dtype=torch.bool)
             if identity is None
             else self.identities == identity
         )
         if not bool(of_it.any()):
+            if identity is not None:
+                return {}
             return {"recall-at-1": 0.0, "recall-at-5": 0.0, "mAP": 0.0}
         return {
             "recall-at-1": float(self.hits_at_1[of_it].double().mean()),
