@@ -24,6 +24,15 @@ from trainyard_trainer.engines.embedding import EmbeddingNetwork
 from trainyard_trainer.faults import LossNotFinite
 
 
+def test_looking_at_a_loss_says_nothing_itself(recwarn: pytest.WarningsRecorder) -> None:
+    torch.set_warn_always(True)
+    try:
+        check_loss(torch.ones((), requires_grad=True), settings(), 1, 0.1)
+    finally:
+        torch.set_warn_always(False)
+    assert not recwarn.list
+
+
 def settings(device: str = "cpu", **hyperparameters: Any) -> TrainSettings:
     return TrainSettings(
         architecture="yolo11n",

@@ -78,6 +78,11 @@ def test_what_an_engine_does_not_measure_is_left_out(tmp_path: Path) -> None:
     }
 
 
+def test_weights_that_were_not_trained_here_have_no_best_epoch() -> None:
+    made = metrics.document("mAP50", {"dev": result()}, {}, best_epoch=0, epochs=0)
+    assert (made.best_epoch, made.epochs_trained) == (None, None)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_number_that_is_not_finite_is_never_written(value: float) -> None:
     with pytest.raises(ValidationError, match="finite number"):

@@ -77,7 +77,7 @@ def document(
     names
         Names of files in the layout -> names that people know the images by.
     best_epoch, epochs
-        Number of the best epoch, and of epochs trained; None where it is not known.
+        Number of the best epoch, and of epochs trained; None or 0 where it is not known.
     train
         What was learnt from; None where it is not known.
     """
@@ -85,8 +85,8 @@ def document(
     first = next(iter(results.values()))
     return RunMetrics(
         primary_metric=primary,
-        best_epoch=best_epoch,
-        epochs_trained=epochs,
+        best_epoch=best_epoch or None,
+        epochs_trained=epochs or None,
         operating_threshold=first.threshold,
         train=train,
         dev=reports.get("dev"),

@@ -76,13 +76,7 @@ def evaluate(stop: StopRequest, parsed: argparse.Namespace) -> LastWords:
         folder.mkdir(exist_ok=True)
         metrics.write(
             folder / f"{parsed.plan}-metrics.json",
-            metrics.document(
-                primary,
-                results,
-                data.names,
-                best_epoch=trained.best_epoch,
-                epochs=trained.epochs,
-            ),
+            metrics.document(primary, results, data.names, best_epoch=trained.best_epoch),
         )
         place = folder / f"{parsed.plan}.json"
         place.write_text(file.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n")
