@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+from ultralytics.data.augment import classify_transforms
 
 from tests.unit.labelled import image_bytes
 from tests.unit.trainer.untrained import OUTPUTS
@@ -15,6 +18,8 @@ from trainyard.datasets.samples import Sample
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import TrainSettings, Watcher
+from trainyard_trainer.engines.class_folders import Middle, plain_transforms
+from trainyard_trainer.engines.classify import train_transforms
 
 SIZES = [(1, 1), (3, 200), (9, 9), (6_000, 4), (64, 64)]
 OUTLINE = (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
@@ -64,3 +69,25 @@ def test_images_of_one_pixel_and_of_thousands_are_trained_on_and_judged(
     result = engine.evaluate(model, data, "val", settings, tmp_path / "val")
     assert result.samples == 2 * len(SIZES)
     assert [one.samples for one in result.classes] == [5, 5]
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (20_000, 20), (50, 40)])
+def test_a_line_of_pixels_does_not_become_gigabytes(size: tuple[int, int]) -> None:
+    """Its short side is fitted: in full, 20,000 pixels in a line become 8 billion."""
+    image = Image.new("RGB", size, (90, 120, 30))
+    for transforms in (plain_transforms(640), train_transforms(640, Variation())):
+        ready = transforms(image)
+        assert ready.shape == (3, 640, 640)
+        assert ready[1].mean() == pytest.approx(120 / 255, abs=1e-3)
+
+
+def test_what_is_cut_off_before_is_what_the_model_would_not_see() -> None:
+    image = Image.effect_noise((401, 12), 80).convert("RGB")
+    whole = classify_transforms(size=24)(image)
+    assert Middle()(image).width < image.width
+    assert torch.allclose(plain_transforms(24)(image), whole, atol=2 / 255)
+
+
+def test_an_image_of_usual_proportions_is_not_cut() -> None:
+    image = Image.new("RGB", (320, 10))
+    assert Middle()(image) is image

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torchvision.transforms import Compose
 from ultralytics.data.augment import classify_transforms
 
 from trainyard.datasets.errors import BadData
@@ -38,6 +39,28 @@ def _check_folders(root: Path, wanted: Sequence[str]) -> None:
             raise ClassesMissing(
                 f"train has no folder {min(missing)}: there are to be images of each class"
             )
+
+
+_LONGEST = 32
+"""An image this many times as long as wide is cut before it is resized: what is resized in full
+would be so many times as long as the model's input, gigabytes for a line of pixels."""
+
+
+class Middle:
+    """The middle of an image that is longer than `_LONGEST` times its short side."""
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Cut off what the model would not see."""
+        longest = _LONGEST * min(image.size)
+        across, down = (max(0, side - longest) // 2 for side in image.size)
+        if not across and not down:
+            return image
+        return image.crop((across, down, image.width - across, image.height - down))
+
+
+def plain_transforms(size: int) -> Compose:
+    """What is done to an image in use: the centre, `size` pixels a side, in 0..1."""
+    return Compose([Middle(), *classify_transforms(size=size).transforms])
 
 
 class ClassFolders:
@@ -96,7 +119,7 @@ class ClassFolders:
         """The centre of the image, or of the square around each entity."""
         picture, rule = image.convert("RGB"), config.input.crop
         seen = [cut(picture, box, rule) for box in entities] if entities and rule else [picture]
-        ready = classify_transforms(size=config.input.size)
+        ready = plain_transforms(config.input.size)
         return torch.stack([ready(one) for one in seen])
 
     def input_rule(self, size: int) -> InputRule:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torchvision.transforms as T  # noqa: N812 -- its usual name
 from PIL import Image
-from ultralytics.data.augment import classify_transforms
 from ultralytics.models.yolo.classify import ClassificationTrainer
 from ultralytics.nn.tasks import ClassificationModel
 
@@ -23,7 +22,7 @@ from trainyard_trainer.engines.base import (
     SplitResult,
     TrainSettings,
 )
-from trainyard_trainer.engines.class_folders import ClassFolders
+from trainyard_trainer.engines.class_folders import ClassFolders, plain_transforms
 from trainyard_trainer.engines.score_classes import AnswerValidator, summary
 from trainyard_trainer.engines.seen import Shapes, whole_images
 from trainyard_trainer.engines.training import Varied
@@ -39,8 +38,8 @@ def train_transforms(size: int, variation: Variation) -> T.Compose:
     Exposure and noise are added to the whole batch later. Without variation a train image is
     exactly what it is in use.
     """
-    resize, crop, *to_tensor = classify_transforms(size=size).transforms
-    steps = [resize, crop]
+    middle, resize, crop, *to_tensor = plain_transforms(size).transforms
+    steps = [middle, resize, crop]
     if variation.rotation_degrees > 0 or variation.scale > 0:
         steps.append(
             T.RandomAffine(
@@ -60,8 +59,8 @@ def train_transforms(size: int, variation: Variation) -> T.Compose:
 class _ClassifierTraining(Varied, ClassificationTrainer):  # type: ignore[misc]
     def build_dataset(self, img_path: str, mode: str = "train", batch: Any = None) -> Any:
         dataset = super().build_dataset(img_path, mode, batch)
-        if mode == "train":
-            dataset.torch_transforms = train_transforms(self.args.imgsz, self.settings.variation)
+        varied = self.settings.variation if mode == "train" else Variation()
+        dataset.torch_transforms = train_transforms(self.args.imgsz, varied)
         return dataset
 
 

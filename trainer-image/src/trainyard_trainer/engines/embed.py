@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
-from ultralytics.data.augment import classify_transforms
 
 from trainyard.api.template import Engine
 from trainyard.api.training_folder import WEIGHTS
@@ -29,7 +28,7 @@ from trainyard_trainer.engines.base import (
     TrainSettings,
     Watcher,
 )
-from trainyard_trainer.engines.class_folders import ClassFolders
+from trainyard_trainer.engines.class_folders import ClassFolders, plain_transforms
 from trainyard_trainer.engines.classify import train_transforms
 from trainyard_trainer.engines.embedding import Compared, EmbeddingNetwork
 from trainyard_trainer.engines.engine import TrainingEngine
@@ -250,7 +249,7 @@ def _device(settings: TrainSettings) -> torch.device:
 def _loader(images: Path, size: int, settings: TrainSettings) -> DataLoader[Any]:
     return DataLoader(
         # Folders of this split alone: an identity may have no image in it.
-        ImageFolder(str(images), classify_transforms(size=size)),
+        ImageFolder(str(images), plain_transforms(size)),
         batch_size=settings.hyperparameters.batch_size,
         num_workers=0 if settings.device == "cpu" else settings.workers,
     )

@@ -15,6 +15,7 @@ from ultralytics.utils.metrics import ap_per_class
 
 from trainyard.api.capability import Output
 from trainyard_trainer.engines.base import ClassResult, Confusion, Curve, ImageScore, SplitResult
+from trainyard_trainer.engines.class_folders import plain_transforms
 from trainyard_trainer.engines.scoring import Floats, Integers, curve_of
 
 _CONFIDENCES = np.linspace(0, 1, 1001)[:-1]
@@ -58,7 +59,11 @@ class AnswerValidator(ClassificationValidator):  # type: ignore[misc]
 
     def build_dataset(self, img_path: str) -> ClassificationDataset:
         """The dataset, with file names."""
-        return _Named(img_path, self.args, augment=False, prefix=self.args.split, names=self.names)
+        dataset = _Named(
+            img_path, self.args, augment=False, prefix=self.args.split, names=self.names
+        )
+        dataset.torch_transforms = plain_transforms(self.args.imgsz)
+        return dataset
 
     def init_metrics(self, model: torch.nn.Module) -> None:
         """Begin an evaluation."""
