@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from support.trainer import ACCURACY
 from support.waiting import eventually
 from support.world import World
-from tests.unit.notify.mail_servers import Inbox, serving
+from tests.unit.notify.mail_servers import Inbox, serving, talking
 from tests.unit.notify.receivers import Receiver, receiving
 
 from trainyard.cluster.resources import PROCESS
@@ -173,3 +174,37 @@ def test_killed_again_and_again_the_operator_tells_nobody_twice(outside: Outside
         if item["state"] == "Sent":
             assert received[item["recipient"]] == 1, f"seed {seed}: {item}"
     assert all(item["state"] == "Sent" for name in last for item in records(world, name))
+
+
+def test_a_mail_server_that_hangs_keeps_no_run_waiting(world: World) -> None:
+    def hang(connection: socket.socket) -> None:
+        connection.recv(1)
+
+    operator = world.operator
+    with talking(hang) as port:
+        operator.stop()
+        operator.settings["notifications"] = {
+            "default": {"email": [f"p{number}@example.org" for number in range(50)]},
+            "smtp": {
+                "host": "127.0.0.1",
+                "port": port,
+                "security": "None",
+                "sender": "trainyard@example.org",
+            },
+        }
+        operator.start()
+        try:
+            world.ready_inputs()
+            world.process("first")
+            world.process("second")
+            world.succeeds("first")
+            world.succeeds("second")
+            states = Counter(item["state"] for item in records(world, "first"))
+            assert states["Sending"] > 0
+            assert states["Sent"] == 0
+        finally:
+            begun = time.monotonic()
+            operator.stop()
+            assert time.monotonic() - begun < 15
+            del operator.settings["notifications"]
+            operator.start()
