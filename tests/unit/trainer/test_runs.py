@@ -109,6 +109,19 @@ def test_a_run_connects_to_store_and_operator_only_and_starts_no_program(
     assert finished.ended.forbidden_calls == ""
 
 
+def test_neither_does_one_that_goes_on_from_a_model_and_exports_its_own(
+    finished: Finished, bench: Bench
+) -> None:
+    uri = f"s3://{BUCKET}/bases/{finished.kind}.pth"
+    sha256 = bench.store.upload(finished.files / "model.pth", uri).sha256
+    base = {"uri": uri, "sha256": sha256}
+    template = bench.template(finished.kind, epochs=1)
+    template |= {"baseModel": {"weights": base}, "exports": ["onnx", "torchscript"]}
+    ended = bench.run(bench.document(finished.kind, template=template, base=base))
+    assert ended.code == ExitCode.OK, ended.output
+    assert ended.forbidden_calls == ""
+
+
 def test_a_run_writes_into_its_working_directory_only(finished: Finished) -> None:
     assert {path.name for path in finished.ended.folder.iterdir()} == {
         "run.yaml",

@@ -63,6 +63,12 @@ class _ClassifierTraining(Varied, ClassificationTrainer):  # type: ignore[misc]
         dataset.torch_transforms = train_transforms(self.args.imgsz, varied)
         return dataset
 
+    def get_dataloader(self, *arguments: Any, **named: Any) -> Any:
+        """Keep nothing but the model in its checkpoints: what prepares an image is code of ours."""
+        loader = super().get_dataloader(*arguments, **named)
+        self.model.transforms = None
+        return loader
+
 
 class Classifier(ClassFolders, YoloEngine):
     """One class of all for the whole image, or for each entity."""
