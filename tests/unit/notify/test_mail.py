@@ -167,6 +167,12 @@ def test_a_recipient_with_a_line_break_gives_no_mail(address: str) -> None:
         mail(said(), SENDER, address, NOW)
 
 
+@pytest.mark.parametrize("address", [".a@b.org", "a..b@c.org", "a.@b.org"])
+def test_an_address_that_the_schema_takes_and_mail_does_not_gives_no_mail(address: str) -> None:
+    with pytest.raises(ValueError, match="local-part"):
+        mail(said(), SENDER, address, NOW)
+
+
 def test_a_reason_with_a_line_break_gives_no_mail() -> None:
     content = said().model_copy(update={"reason": "Good\r\nBcc: c@d.org"})
     with pytest.raises(ValueError, match="cannot stand in the header"):
