@@ -60,13 +60,14 @@ def judged(images: Sequence[Image], classes: int, folder: Path) -> Any:
     return validator
 
 
-def _answers(given: Sequence[tuple[int, float, Corners]]) -> dict[str, torch.Tensor]:
-    return {
+def _answers(given: Sequence[tuple[int, float, Corners]]) -> dict[str, Any]:
+    found = {
         "bboxes": torch.tensor([corners for *_, corners in given]).reshape(-1, 4),
         "conf": torch.tensor([confidence for _, confidence, _ in given]),
         "cls": torch.tensor([float(index) for index, *_ in given]),
         "extra": torch.zeros(len(given), 0),
     }
+    return found | {"used": dict(found)}
 
 
 def _batch(image: Image, number: int) -> dict[str, Any]:

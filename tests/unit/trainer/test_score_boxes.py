@@ -17,6 +17,7 @@ from ultralytics.utils.metrics import ConfusionMatrix
 
 from tests.unit.trainer.judged import SIDE, Corners, Image, judge
 from trainyard_trainer.engines.base import DEFAULT_CONFIDENCE, SplitResult
+from trainyard_trainer.engines.score_boxes import surest
 
 CLASSES = 3
 TOLERANCE = 0.02
@@ -250,3 +251,13 @@ def test_what_divides_by_nothing_gives_zeros_and_the_usual_threshold(
     assert found.confusion.matrix.tolist() == matrix
     assert [image.score for image in found.images] == scores
     assert all(math.isfinite(number) for number in numbers(found))
+
+
+def test_of_the_classes_of_one_box_only_the_surest_is_an_answer() -> None:
+    # Two images, a box each: x, y, width, height, two classes, a number of the mask.
+    said = torch.tensor([[[1.0], [2], [3], [4], [0.3], [0.8], [7]]] * 2)
+    proto = torch.zeros(1)
+    (left, more), other = surest(((said, proto), 5), 2)
+    assert left[0, :, 0].tolist() == pytest.approx([1, 2, 3, 4, 0, 0.8, 7])
+    assert (more is proto, other) == (True, 5)
+    assert said[0, 4, 0] == pytest.approx(0.3)

@@ -45,7 +45,6 @@ def describe(
     trained, outputs, results
         What came of it, what it gives, and its metrics by split: dev and perhaps test.
     """
-    parameters = run.capability.parameters
     # The capability's own confidence, if it has one: it was measured with that.
     threshold = results["dev"].threshold
 
@@ -61,7 +60,7 @@ def describe(
         outputs=outputs,
         thresholds=Thresholds(
             confidence=DEFAULT_CONFIDENCE if threshold is None else threshold,
-            iou=settings.iou if parameters is None or parameters.iou is None else parameters.iou,
+            iou=settings.iou,
         ),
         capability=CapabilityNote(
             name=run.capability_name,

@@ -63,11 +63,19 @@ def settings_of(
         workers=threads if workers is None else workers,
         primary_metric=primary,
         confidence=template.evaluation.confidence_threshold,
-        iou=template.evaluation.iou_threshold,
+        iou=_overlap(run),
         extra=extra,
         dimensions=_dimensions(run.capability),
         base=base,
     )
+
+
+def _overlap(run: RunFile) -> float:
+    """The overlap above which two boxes count as one: a model is judged as it is used."""
+    parameters = run.capability.parameters
+    if parameters is not None and parameters.iou is not None:
+        return parameters.iou
+    return run.template.evaluation.iou_threshold
 
 
 def _dimensions(capability: CapabilitySpec) -> int:

@@ -216,7 +216,9 @@ class Evaluation(ApiModel):
     confidence_threshold: Annotated[float, Field(ge=0, le=1)] = 0.001
     """Answers below this confidence are left out when precision and recall are computed."""
     iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """Boxes that overlap more than this count as one (non-maximum suppression)."""
+    """Boxes that overlap more than this count as one (non-maximum suppression).
+    A model is judged as it is used: the capability's `parameters.iou`, if it has one, counts
+    instead."""
     primary_metric: (
         Annotated[
             str,

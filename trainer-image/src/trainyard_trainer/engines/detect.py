@@ -149,7 +149,8 @@ class Detector(YoloEngine):
                 "workers": settings.workers,
                 "conf": settings.confidence,
                 "iou": settings.iou,
-                "rect": True,
+                # As in use: the library would judge on inputs of other sides and borders.
+                "rect": False,
                 "plots": False,
                 "verbose": False,
             },

@@ -69,6 +69,27 @@ def matched(overlaps: npt.NDArray[np.floating[Any]], least: float = MATCH_IOU) -
     return taken
 
 
+def surest(said: Any, classes: int) -> Any:
+    """What a model said, with only the best class of each box left: what it answers in use.
+
+    For average precision the library asks about every class of every box, as is usual there.
+
+    Parameters
+    ----------
+    said
+        Of the library: float [B, 4 + classes + more, boxes], or a tuple that begins with that, or
+        with such a tuple.
+    classes
+        How many.
+    """
+    if isinstance(said, (tuple, list)):
+        return type(said)((surest(said[0], classes), *said[1:]))
+    scores = said[:, 4 : 4 + classes]
+    left = said.clone()
+    left[:, 4 : 4 + classes] = torch.where(scores == scores.amax(1, keepdim=True), scores, 0)
+    return left
+
+
 @dataclass
 class Record:
     """What is kept of the answers: a few bytes each.
@@ -131,25 +152,35 @@ def _score(name: str, labels: int, right: npt.NDArray[np.bool_]) -> ImageScore:
 class Recorded:
     """Mixed into a validator of the library: keeps the `Record`."""
 
+    nc: int
+
     def init_metrics(self, model: torch.nn.Module) -> None:
         """Begin an evaluation."""
         super().init_metrics(model)  # type: ignore[misc]
         self.record = Record()
 
+    def postprocess(self, preds: Any) -> list[dict[str, Any]]:
+        """The answers for a batch, each with those in use under `used`."""
+        used = super().postprocess(surest(preds, self.nc))  # type: ignore[misc]
+        found: list[dict[str, Any]] = super().postprocess(preds)  # type: ignore[misc]
+        return [answers | {"used": given} for answers, given in zip(found, used, strict=True)]
+
     def _process_batch(self, preds: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
         """Compare the answers for one image with its labels."""
-        counted: dict[str, Any] = super()._process_batch(preds, batch)  # type: ignore[misc]
+        used = preds.pop("used")
+        compared = super()._process_batch(used, batch)  # type: ignore[misc]
         labels = batch["cls"].cpu().numpy().astype(np.int64)
-        taken = matched(box_iou(batch["bboxes"], preds["bboxes"]).cpu().numpy())
+        taken = matched(box_iou(batch["bboxes"], used["bboxes"]).cpu().numpy())
         record = self.record
         record.names.append(Path(batch["im_file"]).name)
         record.labels.append(labels)
-        record.confidence.append(preds["conf"].cpu().numpy().astype(np.float64))
-        record.predicted.append(preds["cls"].cpu().numpy().astype(np.int64))
+        record.confidence.append(used["conf"].cpu().numpy().astype(np.float64))
+        record.predicted.append(used["cls"].cpu().numpy().astype(np.int64))
         # One more label at the end, the background, is what index -1 means.
         record.truth.append(np.append(labels, _BACKGROUND)[taken])
-        kinds = [counted[key][:, 0] for key in ("tp", "tp_m") if key in counted]
+        kinds = [compared[key][:, 0] for key in ("tp", "tp_m") if key in compared]
         record.right.append(np.stack(kinds, axis=1).astype(bool))
+        counted: dict[str, Any] = super()._process_batch(preds, batch)  # type: ignore[misc]
         return counted
 
 
