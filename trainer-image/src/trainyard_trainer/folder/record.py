@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,9 +37,19 @@ def read(path: Path) -> Record:
         return Record()
 
 
-def add(path: Path, root: Path, files: list[Path]) -> None:
-    """Note files that were written just now."""
+def add(path: Path, root: Path, folder: Path, names: Iterable[str]) -> None:
+    """Note the checkpoints that a training wrote just now.
+
+    Parameters
+    ----------
+    path, root
+        Of the record, and the folder that it is of.
+    folder, names
+        Where the training wrote, and what the engine calls its files. Whatever else lies there
+        somebody put there.
+    """
     known = read(path)
+    files = [folder / name for name in names if (folder / name).is_file()]
     fresh = tuple(
         Written(sha256=sha256_of(file), path=file.relative_to(root).as_posix()) for file in files
     )

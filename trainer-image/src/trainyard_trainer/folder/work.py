@@ -76,7 +76,12 @@ class Work:
             shutil.copyfile(resumed, folder / BEST)
         if not (folder / ARGUMENTS).is_file():
             (folder / ARGUMENTS).write_text(dump_yaml(self._arguments(trained)), encoding="utf-8")
-        record.add(self.places.record, self.places.root, sorted((folder / WEIGHTS).glob("*.pt")))
+        record.add(
+            self.places.record,
+            self.places.root,
+            folder / WEIGHTS,
+            recipe.engine.checkpoint_files,
+        )
         return trained
 
     def _arguments(self, trained: Trained) -> dict[str, object]:
