@@ -132,6 +132,8 @@ def test_training_leaves_checkpoint_arguments_and_metrics(desk: Path, trained: s
     metrics = json.loads((desk / FOLDER / "results/metrics.json").read_text())
     assert f"{metrics['test']['metrics']['top-1']:.4f}" in trained
     assert metrics["train"]["samples"] == len(SPLITS["train"])
+    # Copies of the model and of checkpoints are as large as these.
+    assert not (desk / FOLDER / ".trainyard/work").exists()
     predictor = model.load(
         desk / FOLDER / "results/model.pth", desk / FOLDER / "results/config.yaml"
     )

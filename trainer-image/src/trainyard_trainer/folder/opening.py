@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -173,6 +174,9 @@ def _edited_script(places: TrainingFolder) -> str | None:
 def working(inputs: Inputs, run: RunFile, stop: StopRequest) -> Iterator[Work]:
     """The steps of a run, in a quiet environment and with a log; faults are told.
 
+    What lies in the working directory is kept for whoever looks into a failure, and for nobody
+    else.
+
     Parameters
     ----------
     run
@@ -197,3 +201,4 @@ def working(inputs: Inputs, run: RunFile, stop: StopRequest) -> Iterator[Work]:
                 yield Work(recipe, places, inputs.known, inputs.edited)
         except BaseException as error:
             raise told(error, stop, folder / LOG) from error
+    shutil.rmtree(folder, ignore_errors=True)
