@@ -219,6 +219,7 @@ def test_a_checkpoint_becomes_a_whole_model_with_its_metrics(desk: Path, trained
     found, before = (json.loads((x / "metrics.json").read_text()) for x in (exported, results))
     for split in ("dev", "test"):
         assert found[split]["metrics"] == before[split]["metrics"]
+    shutil.rmtree(exported)
 
 
 def test_it_is_not_trained_again_until_something_is_changed(desk: Path, trained: str) -> None:
