@@ -26,6 +26,7 @@ class Clock:
         self.first_batch_cpu = 0.0
         self._cpu, self._cpu_began = 0.0, 0.0
         self._steps = 0
+        self._stepped = False
         self._training = 0.0
         self._began = 0.0
         self._epochs: list[float] = []
@@ -40,6 +41,7 @@ class Clock:
 
     def batch_end(self) -> None:
         """Steps of the first epoch do not count: memory is allocated, code is chosen."""
+        self._stepped = True
         if self._epochs:
             self._steps += 1
 
@@ -51,8 +53,10 @@ class Clock:
         self._began = 0.0
 
     def fit_end(self) -> None:
-        """Evaluated and saved."""
-        self._epochs.append(time.time())
+        """Evaluated and saved; it comes once more when plain has looked at its best epoch."""
+        if self._stepped:
+            self._epochs.append(time.time())
+        self._stepped = False
 
     def measured(self) -> dict[str, float]:
         """All of it, in seconds: of the clock, and of the CPU, which other load changes little."""
