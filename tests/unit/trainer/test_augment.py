@@ -211,7 +211,23 @@ class Feed:
         training.run(watcher, lambda _: {"top-1": 0.0})
         return list(training.seen)
 
+    def judged(self) -> list[torch.Tensor]:
+        """The batches of dev that a detector is judged on while it is trained."""
+        kind, lay_out = ENGINES[self.name]
+        engine, made = kind(), settings(Variation())
+        data = lay_out(engine, self._folder / "data", bar)
+        trainer = self._trainer(engine, made, data, 0)
+        loader = trainer.get_dataloader(str(trainer.data["val"]), 4, -1, "val")
+        return [batch["img"] for batch in loader]
+
     def _of_library(self, engine: Any, made: TrainSettings, data: Path, seed: int) -> list[Seen]:
+        trainer = self._trainer(engine, made, data, seed)
+        loader = trainer.get_dataloader(str(trainer.data["train"]), 4, -1, "train")
+        for batch in loader:
+            trainer.preprocess_batch(batch)
+        return list(trainer.seen.images)
+
+    def _trainer(self, engine: Any, made: TrainSettings, data: Path, seed: int) -> Any:
         given = arguments(made, engine.suffix, data, self._folder / "engine") | {"seed": seed}
         trainer = engine._trainer()(overrides=given)
         trainer.settings = made
@@ -219,10 +235,7 @@ class Feed:
         # Batches of a detector need the model's stride only.
         trainer.model = SimpleNamespace(stride=torch.tensor([32.0]))
         trainer.device = torch.device("cpu")
-        loader = trainer.get_dataloader(str(trainer.data["train"]), 4, -1, "train")
-        for batch in loader:
-            trainer.preprocess_batch(batch)
-        return list(trainer.seen.images)
+        return trainer
 
 
 @pytest.fixture(params=ENGINES)
@@ -399,3 +412,9 @@ def test_the_sheet_shows_every_image_with_its_class(tmp_path: Path) -> None:
         # Four in a row, and one below.
         assert picture.width > 4 * 240
         assert picture.height > 2 * 240
+
+
+def test_dev_is_judged_on_the_squares_that_a_model_is_used_on(detector: Feed) -> None:
+    for batch in detector.judged():
+        # A border would be of the library's making: neither training nor use has it.
+        assert batch.shape[1:] == (3, SIDE, SIDE)

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from PIL import Image
 from ultralytics.data.augment import LetterBox
+from ultralytics.data.build import build_yolo_dataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
+from ultralytics.utils.torch_utils import unwrap_model
 
 from trainyard.api.documents import dump_yaml
 from trainyard.api.template import Engine
@@ -38,7 +40,22 @@ from trainyard_trainer.engines.yolo import YoloEngine
 _PAD = 114
 
 
-class _DetectorTraining(Varied, DetectionTrainer):  # type: ignore[misc]
+class Squared:
+    """Mixed into a trainer of detectors: dev is judged on the squares that a model is used on.
+
+    The library would judge on inputs with a border that neither training nor use knows.
+    """
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+        """The images of a split."""
+        trainer: Any = self
+        stride = max(int(unwrap_model(trainer.model).stride.max()), 32)
+        return build_yolo_dataset(
+            trainer.args, img_path, batch, trainer.data, mode=mode, rect=False, stride=stride
+        )
+
+
+class _DetectorTraining(Squared, Varied, DetectionTrainer):  # type: ignore[misc]
     pass
 
 

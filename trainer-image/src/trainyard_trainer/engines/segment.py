@@ -18,7 +18,7 @@ from trainyard.api.template import Engine
 from trainyard.datasets.formats.outlines import area, parts_of
 from trainyard.datasets.labels import Label
 from trainyard_trainer.engines.base import TrainSettings
-from trainyard_trainer.engines.detect import Detector
+from trainyard_trainer.engines.detect import Detector, Squared
 from trainyard_trainer.engines.score_boxes import Recorded
 from trainyard_trainer.engines.seen import Shapes, outlines
 from trainyard_trainer.engines.training import Varied
@@ -31,7 +31,7 @@ _STRAIGHT = 0.75
 """Pixels that a point left out of an outline may be away from it."""
 
 
-class _SegmenterTraining(Varied, SegmentationTrainer):  # type: ignore[misc]
+class _SegmenterTraining(Squared, Varied, SegmentationTrainer):  # type: ignore[misc]
     pass
 
 
