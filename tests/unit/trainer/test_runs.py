@@ -349,7 +349,7 @@ def test_predictions_can_be_drawn_for_a_folder_and_for_a_snapshot(
         work = tmp_path / name
         work.mkdir()
         weights, config = finished.files / "model.pth", finished.files / "config.yaml"
-        words = predict(weights, config, data, Wanted(out, said), work)
+        words = predict(weights, config, [data], Wanted(out, said), work)
         assert words.message == (
             f"6 images asked about, answers written to {said}, 6 images drawn into {out}"
         )
