@@ -56,5 +56,6 @@ def test_an_outline_is_drawn_as_a_polygon(tmp_path: Path) -> None:
     picture = drawn(tmp_path, (), Prediction(DISC, 0.9, triangle, "polygon"))
     pixels = np.asarray(picture).astype(int)
     tinted = (pixels[..., 0] - pixels[..., 2] > 30) & (pixels[..., 0] < 120)
-    # Filled faintly: half of a square of 0.8 of the image's side.
-    assert tinted.sum() == pytest.approx(0.5 * (0.8 * 240) ** 2, rel=0.1)
+    # Filled faintly: half of a square of 0.8 of the image's side, which has a margin on each side.
+    side = picture.width - 2 * 12
+    assert tinted.sum() == pytest.approx(0.5 * (0.8 * side) ** 2, rel=0.1)

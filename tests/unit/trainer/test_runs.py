@@ -509,7 +509,6 @@ def test_a_run_file_that_cannot_be_used_is_refused(
     ("change", "said"),
     [
         ({"baseModel": {"architecture": "yolo99n"}}, "'yolo99n' is not known to the engine"),
-        ({"exports": ["onnx"]}, "exports is not supported yet"),
         (
             {"hyperparameters": {"extra": {"lr0": "nan"}}},
             "hyperparameters.extra.lr0: this has a field of its own",

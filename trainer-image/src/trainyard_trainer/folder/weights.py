@@ -128,7 +128,9 @@ class Reader:
             ) from None
         if isinstance(content, dict) and {"state_dict", "config"} <= content.keys():
             return self._of_ours(path, content)
-        return self._of_engine(path)
+        # What opened without code may do so only because the library has vouched for its own
+        # classes in this process.
+        return self._of_engine(path) if path.suffix == ".pth" else self._pickle(path)
 
     def _pickle(self, path: Path) -> Trained:
         if path.suffix == ".pth":
