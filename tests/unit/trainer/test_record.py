@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainyard.stores.digests import sha256_of
 from trainyard_trainer.engines.classify import Classifier
 from trainyard_trainer.folder import record
 
@@ -16,8 +17,8 @@ def test_only_what_a_training_wrote_is_known(tmp_path: Path) -> None:
         record.add(path, tmp_path, tmp_path, Classifier.checkpoint_files)
     known = record.read(path)
     assert sorted(item.path for item in known.checkpoints) == ["best.pt", "last.pt"]
-    assert known.knows(record.sha256_of(tmp_path / "best.pt"))
-    assert not known.knows(record.sha256_of(tmp_path / "stranger.pt"))
+    assert known.knows(sha256_of(tmp_path / "best.pt"))
+    assert not known.knows(sha256_of(tmp_path / "stranger.pt"))
 
 
 def test_a_checkpoint_that_was_written_over_is_still_known(tmp_path: Path) -> None:
@@ -26,7 +27,7 @@ def test_a_checkpoint_that_was_written_over_is_still_known(tmp_path: Path) -> No
     digests = []
     for content in (b"first", b"second"):
         best.write_bytes(content)
-        digests.append(record.sha256_of(best))
+        digests.append(sha256_of(best))
         record.add(path, tmp_path, tmp_path, Classifier.checkpoint_files)
     assert all(record.read(path).knows(digest) for digest in digests)
 

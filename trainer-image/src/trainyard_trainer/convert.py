@@ -12,13 +12,13 @@ from trainyard.api.capability import CapabilityType, Geometry, Output
 from trainyard.api.engine_arguments import check_architecture
 from trainyard.api.report import LastWords
 from trainyard.api.template import Engine, Evaluation
+from trainyard.stores.digests import sha256_of
 from trainyard_trainer import model
 from trainyard_trainer.config import CapabilityNote, ModelConfig, Origin, Thresholds
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import DEFAULT_CONFIDENCE
 from trainyard_trainer.engines.yolo import YoloEngine, quieten_library
 from trainyard_trainer.faults import first_problem
-from trainyard_trainer.folder.record import sha256_of
 
 ATTRIBUTE = "class"
 """What the names of the library's classes are values of."""

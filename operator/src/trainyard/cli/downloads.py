@@ -16,7 +16,8 @@ from trainyard.api.model import TrainedModel
 from trainyard.api.process_status import ArtefactRef
 from trainyard.cli.errors import CommandError
 from trainyard.cli.locked import only_one
-from trainyard.stores.base import CHUNK_BYTES, Store
+from trainyard.stores.base import Store
+from trainyard.stores.digests import sha256_of
 from trainyard.stores.errors import BucketNotFound, ObjectNotFound
 
 PART = ".part"
@@ -171,7 +172,7 @@ def download(
 def _is_there(path: Path, file: WantedFile, overwrite: bool) -> bool:
     """Whether the file is there and verifies."""
     try:
-        found = _digest(path)
+        found = sha256_of(path)
     except FileNotFoundError:
         return False
     if found == file.sha256:
@@ -182,14 +183,6 @@ def _is_there(path: Path, file: WantedFile, overwrite: bool) -> bool:
         f"{path} is there with other content (SHA-256 {found}, the model's has {file.sha256}): "
         "move it away, give another --out, or give --overwrite"
     )
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as opened:
-        while chunk := opened.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _fetch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from trainyard.api.manifest import StoredFile
 from trainyard.cli.data.opening import s3_source
 from trainyard.cli.errors import CommandError
 from trainyard.stores import Store, join
+from trainyard.stores.digests import sha256_of, stored_sha256
 
 OURS = ".pth"
 PRETRAINED = ".pt"
@@ -102,9 +102,9 @@ def upload(store: Store, path: Path, uri: str, *, overwrite: bool) -> Uploaded:
     size = store.stat(uri)
     if size is not None:
         file = StoredFile(
-            name=uri.rpartition("/")[2], sha256=_digest(path), size_bytes=path.stat().st_size
+            name=uri.rpartition("/")[2], sha256=sha256_of(path), size_bytes=path.stat().st_size
         )
-        if size == file.size_bytes and _stored_digest(store, uri) == file.sha256:
+        if size == file.size_bytes and stored_sha256(store, uri) == file.sha256:
             return Uploaded(uri, file, sent=False)
         if not overwrite:
             raise CommandError(
@@ -112,15 +112,3 @@ def upload(store: Store, path: Path, uri: str, *, overwrite: bool) -> Uploaded:
                 "would not find it any more: give another name, or --overwrite"
             )
     return Uploaded(uri, store.upload(path, uri), sent=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _stored_digest(store: Store, uri: str) -> str:
-    digest = hashlib.sha256()
-    for chunk in store.stream(uri):
-        digest.update(chunk)
-    return digest.hexdigest()

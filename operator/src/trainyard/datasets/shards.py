@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from trainyard.api.manifest import StoredFile
 from trainyard.stores import Store, join
+from trainyard.stores.digests import sha256_of
 
 SHARD_LIMIT = 64 << 20
 """Largest shard, in bytes."""
@@ -65,8 +65,7 @@ class ShardWriter:
             return None
         self._tar.close()
         self._tar = None
-        with self._path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(self._path)
         stored = StoredFile(
             name=f"shards/{digest}.tar", sha256=digest, size_bytes=self._path.stat().st_size
         )

@@ -27,6 +27,7 @@ from trainyard.datasets.source import Source
 from trainyard.datasets.union import Union
 from trainyard.datasets.volumes import Mounts, claims_named, local_uri
 from trainyard.stores import ObjectNotFound, PreconditionFailed, Store, StoreError, join
+from trainyard.stores.digests import sha256_of
 
 REFUSED_LIMIT = 0.05
 """Largest fraction of images that may be refused; more means that the source is not what its
@@ -266,6 +267,5 @@ def _upload_samples(store: Store, folder: str, path: Path) -> StoredFile:
     Two jobs may make the same snapshot at once from files with other names, packed otherwise:
     neither may replace what the other's snapshot.json is about.
     """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     return store.upload(path, join(folder, f"{path.stem}-{digest[:16]}{path.suffix}"))

@@ -15,6 +15,7 @@ from trainyard.api.manifest import (
     StoredFile,
 )
 from trainyard.stores.base import Store, join
+from trainyard.stores.digests import stored_sha256
 from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound
 
 
@@ -115,13 +116,9 @@ def _verify_file(store: Store, location: str, file: StoredFile) -> None:
         raise ArtefactMismatch(f"{uri} is in the manifest and does not exist")
     if size != file.size_bytes:
         raise ArtefactMismatch(f"{uri} has {size} bytes, the manifest says {file.size_bytes}")
-    digest = hashlib.sha256()
     try:
-        for chunk in store.stream(uri):
-            digest.update(chunk)
+        found = stored_sha256(store, uri)
     except ObjectNotFound:
         raise ArtefactMismatch(f"{uri} is in the manifest and does not exist") from None
-    if digest.hexdigest() != file.sha256:
-        raise ArtefactMismatch(
-            f"{uri} has the SHA-256 {digest.hexdigest()}, the manifest says {file.sha256}"
-        )
+    if found != file.sha256:
+        raise ArtefactMismatch(f"{uri} has the SHA-256 {found}, the manifest says {file.sha256}")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+LAST, BEST = "last.pt", "best.pt"
+"""What every engine calls its checkpoints of the last epoch and of the best."""
+
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in 0..1 of the image's width and height."""
 Curve = tuple[float, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,22 +101,7 @@ class Classifier(ClassFolders, YoloEngine):
         threshold: float | None = None,
     ) -> SplitResult:
         """Share of images whose class is the first answer, or among the first five."""
-        validator = AnswerValidator(
-            save_dir=folder,
-            args={
-                "task": self.task,
-                "data": str(data),
-                "split": split,
-                "imgsz": settings.hyperparameters.image_size,
-                "batch": settings.hyperparameters.batch_size,
-                "device": settings.device,
-                "workers": settings.workers,
-                "plots": False,
-                "verbose": False,
-            },
-        )
-        # Evaluation fuses layers in place.
-        validator(model=copy.deepcopy(model))
+        validator = self._judge(AnswerValidator, model, data, split, settings, folder)
         return summary(validator.answers(), settings.classes, threshold)
 
     def answers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -154,25 +153,18 @@ class Detector(YoloEngine):
         threshold: float | None = None,
     ) -> SplitResult:
         """Mean average precision (COCO's, at an overlap of 0.5 and over 0.5..0.95)."""
-        validator = self._validator(
-            save_dir=folder,
-            args={
-                "task": self.task,
-                "data": str(data),
-                "split": split,
-                "imgsz": settings.hyperparameters.image_size,
-                "batch": settings.hyperparameters.batch_size,
-                "device": settings.device,
-                "workers": settings.workers,
-                "conf": settings.confidence,
-                "iou": settings.iou,
-                # As in use: the library would judge on inputs of other sides and borders.
-                "rect": False,
-                "plots": False,
-                "verbose": False,
-            },
+        validator = self._judge(
+            self._validator,
+            model,
+            data,
+            split,
+            settings,
+            folder,
+            conf=settings.confidence,
+            iou=settings.iou,
+            # As in use: the library would judge on inputs of other sides and borders.
+            rect=False,
         )
-        validator(model=copy.deepcopy(model))
         return summary(validator, self._judged(validator.metrics), settings.classes, threshold)
 
     def _judged(self, metrics: Any) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from trainyard.datasets.errors import BadData
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines import embed_training as training
 from trainyard_trainer.engines.base import (
+    BEST,
+    LAST,
     Box,
     ClassResult,
     Prediction,
@@ -53,7 +55,7 @@ class Embedder(ClassFolders, TrainingEngine):
     task = "embed"
     metrics = {name: name for name in ("recall-at-1", "recall-at-5", "mAP")}
     default_metric = "recall-at-1"
-    checkpoint_files = (training.LAST, training.BEST)
+    checkpoint_files = (LAST, BEST)
     outputs = {
         "embeddings": "[image, dimension]: vectors of length 1; the cosine of two says how alike",
         "similarities": "[image, identity]: cosines to the directions of the training identities",
@@ -96,7 +98,7 @@ class Embedder(ClassFolders, TrainingEngine):
         seen: tuple[Seen, ...] = ()
         if resume is not None and resume.finished:
             folder = resume.folder
-            epochs = training.epoch_of(folder / training.LAST)
+            epochs = training.epoch_of(folder / LAST)
         else:
             transforms = train_transforms(size, settings.variation)
             if settings.base is not None and resume is None:
@@ -109,7 +111,7 @@ class Embedder(ClassFolders, TrainingEngine):
                 watcher, lambda found: _judge(found, data / "val", size, settings).metrics()
             )
             seen = run.seen
-        return replace(self.read(folder / training.BEST, settings), epochs=epochs, seen=seen)
+        return replace(self.read(folder / BEST, settings), epochs=epochs, seen=seen)
 
     def read(self, path: Path, settings: TrainSettings) -> Trained:
         """Tensors and numbers; the architecture is that of the settings."""
@@ -139,7 +141,7 @@ class Embedder(ClassFolders, TrainingEngine):
                     f"the checkpoint's {name} cannot be loaded ({type(error).__name__}): start "
                     "without a checkpoint"
                 ) from None
-            if found != epoch if name == training.LAST else found > epoch:
+            if found != epoch if name == LAST else found > epoch:
                 raise InvalidRunFile(
                     f"the checkpoint's {name} is of epoch {found}, not of {epoch}: start without a "
                     "checkpoint"
@@ -234,16 +236,12 @@ def _settle(network: EmbeddingNetwork, images: Path, size: int, settings: TrainS
             layer.reset_running_stats()
             # The mean over all batches.
             layer.momentum = None
-    device = _device(settings)
+    device = training.device_of(settings)
     network.to(device).train()
     with torch.no_grad():
         for batch, _ in _loader(images, size, settings):
             if len(batch) > 1:
                 network(batch.to(device))
-
-
-def _device(settings: TrainSettings) -> torch.device:
-    return torch.device("cpu" if settings.device == "cpu" else f"cuda:{settings.device}")
 
 
 def _loader(images: Path, size: int, settings: TrainSettings) -> DataLoader[Any]:
@@ -259,7 +257,7 @@ def _judge(network: torch.nn.Module, images: Path, size: int, settings: TrainSet
     """Embed a folder's images and let each ask for the others of its identity."""
     loader = _loader(images, size, settings)
     names = torch.tensor([int(name) for name in loader.dataset.classes])
-    device = _device(settings)
+    device = training.device_of(settings)
     network.to(device).eval()
     with torch.inference_mode():
         parts = [(network(batch.to(device)).float().cpu(), truth) for batch, truth in loader]

@@ -27,12 +27,11 @@ from trainyard.api.report import EpochReport
 from trainyard.api.template import Hyperparameters, Optimizer
 from trainyard_trainer.engines import batch_size
 from trainyard_trainer.engines.augment import vary_pixels
-from trainyard_trainer.engines.base import Resume, Saved, Seen, TrainSettings, Watcher
+from trainyard_trainer.engines.base import BEST, LAST, Resume, Saved, Seen, TrainSettings, Watcher
 from trainyard_trainer.engines.divergence import check_loss, check_weights
 from trainyard_trainer.engines.embedding import ArcFace, EmbeddingNetwork
 from trainyard_trainer.engines.seen import FirstSeen, whole_images
 
-LAST, BEST = "last.pt", "best.pt"
 _AUTO_RATE = 0.002
 """Learning rate of `optimizer: auto`, which takes AdamW."""
 _LONGEST_GRADIENT = 10.0
@@ -54,6 +53,11 @@ class Progress:
         if better:
             self.best, self.best_epoch = value, epoch
         return better
+
+
+def device_of(settings: TrainSettings) -> torch.device:
+    """Where a network is trained and judged."""
+    return torch.device("cpu" if settings.device == "cpu" else f"cuda:{settings.device}")
 
 
 class Training:
@@ -83,9 +87,7 @@ class Training:
     ) -> None:
         hyper = settings.hyperparameters
         self._settings, self._hyper, self._folder = settings, hyper, folder
-        self._device = torch.device(
-            "cpu" if settings.device == "cpu" else f"cuda:{settings.device}"
-        )
+        self._device = device_of(settings)
         torch.set_num_threads(settings.threads)
         self._layout = memory_format(self._device)
         self._network = network.to(self._device, memory_format=self._layout)

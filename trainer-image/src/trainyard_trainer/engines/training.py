@@ -23,14 +23,12 @@ from trainyard.api.report import EpochReport
 from trainyard.api.template import Optimizer
 from trainyard_trainer.engines import batch_size
 from trainyard_trainer.engines.augment import vary_pixels
-from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
+from trainyard_trainer.engines.base import BEST, LAST, Resume, Saved, TrainSettings, Watcher
 from trainyard_trainer.engines.divergence import check_loss, check_weights
 from trainyard_trainer.engines.fine_tuning import take_over
 from trainyard_trainer.engines.scoring import finite
 from trainyard_trainer.engines.seen import FirstSeen
 from trainyard_trainer.faults import InvalidRunFile
-
-LAST, BEST = "last.pt", "best.pt"
 
 _log = logging.getLogger("trainyard")
 

@@ -18,6 +18,8 @@ from ultralytics.utils import LOGGER, SETTINGS, torch_utils
 
 from trainyard_trainer.engines import training
 from trainyard_trainer.engines.base import (
+    BEST,
+    LAST,
     Resume,
     Trained,
     TrainSettings,
@@ -38,7 +40,7 @@ class YoloEngine(TrainingEngine):
 
     suffix: ClassVar[str]
     """What the library appends to the name of an architecture for this task."""
-    checkpoint_files = (training.LAST, training.BEST)
+    checkpoint_files = (LAST, BEST)
 
     @abc.abstractmethod
     def _trainer(self) -> type[Any]:
@@ -69,7 +71,7 @@ class YoloEngine(TrainingEngine):
         reports = training.Reports(self.metrics, settings.primary_metric, history, watcher)
         if resume is not None and resume.finished:
             # The library would take a finished run for none, and train on something else.
-            return self._trained(resume.folder / training.BEST, settings, reports)
+            return self._trained(resume.folder / BEST, settings, reports)
         arguments = training.arguments(settings, self.suffix, data, folder)
         if resume is not None:
             arguments |= training.arguments_of(resume, settings)
@@ -145,6 +147,36 @@ class YoloEngine(TrainingEngine):
         model.load_state_dict(state, strict=True)
         model.names = {index: class_name(index) for index in range(classes)}
         return model.float().eval()
+
+    def _judge(
+        self,
+        validator: type[Any],
+        model: torch.nn.Module,
+        data: Path,
+        split: str,
+        settings: TrainSettings,
+        folder: Path,
+        **more: Any,
+    ) -> Any:
+        """A validator of the library that has seen a split; `more` are arguments of its task."""
+        made = validator(
+            save_dir=folder,
+            args={
+                "task": self.task,
+                "data": str(data),
+                "split": split,
+                "imgsz": settings.hyperparameters.image_size,
+                "batch": settings.hyperparameters.batch_size,
+                "device": settings.device,
+                "workers": settings.workers,
+                "plots": False,
+                "verbose": False,
+                **more,
+            },
+        )
+        # Evaluation fuses layers in place.
+        made(model=copy.deepcopy(model))
+        return made
 
     def asked(self, model: torch.nn.Module) -> torch.nn.Module:
         """The model without what it gives for its loss."""

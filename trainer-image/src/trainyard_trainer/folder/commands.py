@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainyard.api.evaluation import EvaluatedSplit, EvaluationFile
 from trainyard.api.report import LastWords
+from trainyard.stores.digests import sha256_of
 from trainyard_trainer.folder.opening import read_inputs, working
 from trainyard_trainer.stopping import StopRequest
 
@@ -55,7 +56,6 @@ def evaluate(stop: StopRequest, parsed: argparse.Namespace) -> LastWords:
     inputs = read_inputs(parsed.folder)
     with working(inputs, inputs.run, stop) as work:
         from trainyard_trainer import metrics
-        from trainyard_trainer.folder.record import sha256_of
 
         trained = _read(work, parsed)
         data = work.prepare()

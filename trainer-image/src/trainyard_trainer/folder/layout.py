@@ -14,6 +14,7 @@ from trainyard.api.documents import digest
 from trainyard.api.metrics import TrainData
 from trainyard.api.run import RunFile
 from trainyard.datasets.labels import Label
+from trainyard.stores.digests import sha256_of
 
 if TYPE_CHECKING:
     from trainyard_trainer.prepare import Prepared
@@ -83,9 +84,7 @@ def content_digest(root: Path) -> str:
     """SHA-256 over the names and contents of all files of the splits."""
     whole = hashlib.sha256()
     for path in _files(root):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        whole.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
+        whole.update(f"{path.relative_to(root).as_posix()}\0{sha256_of(path)}\n".encode())
     return whole.hexdigest()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from trainyard.api._base import Sha256, StrictModel
+from trainyard.stores.digests import sha256_of
 
 
 class Written(StrictModel):
@@ -58,9 +58,3 @@ def add(path: Path, root: Path, folder: Path, names: Iterable[str]) -> None:
         Record(checkpoints=(*kept, *fresh)).model_dump_json(by_alias=True, indent=2) + "\n",
         encoding="utf-8",
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

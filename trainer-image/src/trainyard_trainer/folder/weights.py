@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.training_folder import TASKS
+from trainyard.stores.digests import sha256_of
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines.base import Trained, TrainSettings
 from trainyard_trainer.faults import Fault, first_problem
-from trainyard_trainer.folder.record import Record, sha256_of
+from trainyard_trainer.folder.record import Record
 from trainyard_trainer.model import UnusableModel
 
 if TYPE_CHECKING:
