@@ -92,6 +92,7 @@ namespaces: {{ .Values.namespaces | toJson }}
 resyncSeconds: {{ .Values.resyncSeconds }}
 workers: {{ int .Values.workers }}
 onBusyNode: {{ .Values.onBusyNode }}
+hideOtherNamespaces: {{ .Values.hideOtherNamespaces }}
 gpuWaitSeconds: {{ int .Values.gpuWaitSeconds }}
 podStartSeconds: {{ int .Values.podStartSeconds }}
 evidenceSeconds: {{ int .Values.evidenceSeconds }}

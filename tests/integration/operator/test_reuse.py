@@ -57,7 +57,7 @@ def test_with_the_setting_reject_a_machine_has_one_unfinished_process(world: Wor
         world.wait_phase(PROCESS, "first", "Running")
         world.process("second")
         assert world.fails("second", "NodeBusy") == (
-            f"node {world.node} has the unfinished TrainingProcess {world.namespace}/first "
+            f"node {world.node} has an unfinished TrainingProcess, {world.namespace}/first "
             "(Running), and the operator's setting onBusyNode is Reject: wait for its end or "
             "delete it, then create a new process, or use another node"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,14 +26,22 @@ LABELS = {"trainyard.dev/role": "training"}
 NODE = "/api/v1/nodes/gpu-1"
 
 
-def job(fake: FakeApi, name: str, *, suspend: bool, node: str = "gpu-1", owner: str = UID) -> Any:
+def job(
+    fake: FakeApi,
+    name: str,
+    *,
+    suspend: bool,
+    node: str = "gpu-1",
+    owner: str = UID,
+    namespace: str = "demo",
+) -> Any:
     of_process = {
         "trainyard.dev/process": "digits",
         "trainyard.dev/process-uid": UID,
         "trainyard.dev/attempt": "1",
     }
     return fake.put(
-        f"{JOBS}/{name}",
+        f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}",
         {
             "metadata": {
                 "labels": {**LABELS, **of_process} if owner == UID else LABELS,
@@ -45,10 +54,16 @@ def job(fake: FakeApi, name: str, *, suspend: bool, node: str = "gpu-1", owner: 
 
 
 def pod(
-    fake: FakeApi, name: str, job_uid: str, phase: str, node: str = "gpu-1", bound: bool = True
+    fake: FakeApi,
+    name: str,
+    job_uid: str,
+    phase: str,
+    node: str = "gpu-1",
+    bound: bool = True,
+    namespace: str = "demo",
 ) -> Any:
     return fake.put(
-        f"/api/v1/namespaces/demo/pods/{name}",
+        f"/api/v1/namespaces/{namespace}/pods/{name}",
         {
             "metadata": {
                 "labels": LABELS,
@@ -168,7 +183,7 @@ def test_live_pod_keeps_the_job_suspended(
     lock: NodeLock, start: StartJob, fake: FakeApi, live: dict[str, Any]
 ) -> None:
     pod(fake, "rogue", "another-job", **live)
-    assert lock.start(start) == Refused("pod demo/rogue of another training is live on node gpu-1")
+    assert lock.start(start) == Refused("another training is live on node gpu-1: pod demo/rogue")
     assert suspended(fake)
 
 
@@ -176,10 +191,37 @@ def test_job_of_another_that_may_make_a_pod_keeps_ours_suspended(
     lock: NodeLock, start: StartJob, fake: FakeApi
 ) -> None:
     job(fake, "rogue", suspend=False, owner="another")
-    assert lock.start(start) == Refused(
-        "Job demo/rogue of another training may start on node gpu-1"
-    )
+    assert lock.start(start) == Refused("another training may start on node gpu-1: Job demo/rogue")
     assert suspended(fake)
+
+
+def _held(fake: FakeApi, **annotations: str) -> None:
+    meta = {"annotations": {"trainyard.dev/holder": "vision/cats", **annotations}}
+    fake.put(LEASE, {"metadata": meta, "spec": {"holderIdentity": "another"}})
+
+
+def _quarantined(fake: FakeApi) -> None:
+    _held(fake, **{"trainyard.dev/quarantined": "pod vision/cats-x may live"})
+
+
+def _live(fake: FakeApi) -> None:
+    pod(fake, "cats-x", "another-job", "Running", namespace="vision")
+
+
+def _may_start(fake: FakeApi) -> None:
+    job(fake, "cats", suspend=False, owner="another", namespace="vision")
+
+
+@pytest.mark.parametrize("occupied", [_held, _quarantined, _live, _may_start])
+def test_a_refusal_names_nobody_of_another_namespace_if_it_may_not(
+    lock: NodeLock, start: StartJob, fake: FakeApi, occupied: Callable[[FakeApi], None]
+) -> None:
+    occupied(fake)
+    open_ = lock.start(start)
+    assert open_ is not None and "vision/cats" in open_.message
+    refused = lock.start(replace(start, hide_names=True))
+    assert refused is not None and "vision" not in refused.message
+    assert "a training of another namespace" in refused.message
 
 
 def test_what_is_over_or_elsewhere_or_suspended_does_not_count(

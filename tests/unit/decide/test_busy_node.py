@@ -45,7 +45,7 @@ def test_a_later_process_is_refused_with_the_name_of_the_first() -> None:
         assert condition is not None
         assert condition.reason == "NodeBusy"
         assert condition.message == (
-            "node gpu-1 has the unfinished TrainingProcess demo/older (Running), and the "
+            "node gpu-1 has an unfinished TrainingProcess, demo/older (Running), and the "
             "operator's setting onBusyNode is Reject: wait for its end or delete it, then create "
             "a new process, or use another node"
         )

@@ -233,12 +233,12 @@ class TestRefusal:
         ],
     )
     def test_is_written_once_however_often_it_is_repeated(self, known: ProcessFacts) -> None:
-        first = self.refused(known, 5, "pod team/x of another training is live on node gpu-1")
+        first = self.refused(known, 5, "another training is live on node gpu-1: pod team/x")
         for seconds in (10, 15):
             again = self.refused(
                 with_status(known, first),
                 seconds,
-                "pod team/x of another training is live on node gpu-1",
+                "another training is live on node gpu-1: pod team/x",
             )
             assert again.to_wire() == first.to_wire()
             assert happenings(first, again) == ()

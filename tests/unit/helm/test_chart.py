@@ -72,6 +72,7 @@ def test_every_setting_can_be_set() -> None:
         resync_seconds=60,
         workers=2,
         on_busy_node=OnBusyNode.REJECT,
+        hide_other_namespaces=True,
         gpu_wait_seconds=5,
         pod_start_seconds=30,
         evidence_seconds=7,

@@ -177,7 +177,7 @@ def test_refused_start_is_told_and_tried_again_soon(world: World) -> None:
     )
     assert world.step() == RETRY_REFUSED_SECONDS
     assert world.condition("NodeReserved")["message"] == (
-        "pod team/rogue of another training is live on node gpu-1"
+        "another training is live on node gpu-1: pod team/rogue"
     )
     written = world.fake.objects[PROCESS_PATH]["metadata"]["resourceVersion"]
     assert world.step() == RETRY_REFUSED_SECONDS

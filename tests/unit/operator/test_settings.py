@@ -311,6 +311,11 @@ class TestWiring:
         rejecting = parse_settings(text(onBusyNode="Reject"))
         assert decision_settings(rejecting).on_busy_node is OnBusyNode.REJECT
 
+    def test_whether_namespaces_know_of_each_other(self) -> None:
+        assert not decision_settings(parse_settings(text())).hides_other_namespaces
+        hiding = parse_settings(text(hideOtherNamespaces=True))
+        assert decision_settings(hiding).hides_other_namespaces
+
     def test_decisions_know_what_pods_tolerate(self) -> None:
         tolerations = [
             {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"},

@@ -121,7 +121,8 @@ class QueueStatus(ApiModel):
     position: int | None = None
     """1 is the next to start."""
     waiting_for: str | None = None
-    """Who holds the node or goes first, `namespace/name`."""
+    """Who holds the node or goes first: `namespace/name`, or `a training of another namespace`
+    where the operator's settings hide names."""
     held_until: datetime | None = None
     """When who holds the node will probably be done."""
     estimated_start_time: datetime | None = None

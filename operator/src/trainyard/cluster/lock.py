@@ -19,7 +19,8 @@ from trainyard.cluster.look import look
 from trainyard.cluster.release import Tended, Tender
 from trainyard.cluster.resources import JOB, LEASE, LOCK_NAMESPACE, NODE, PROCESS
 from trainyard.decide.actions import StartJob
-from trainyard.decide.facts import OUT_OF_SERVICE, LeaseFacts, NodeFacts
+from trainyard.decide.facts import OUT_OF_SERVICE, JobFacts, LeaseFacts, NodeFacts, PodFacts
+from trainyard.decide.naming import named, why_quarantined
 
 __all__ = ["EVIDENCE_SECONDS", "NodeLock", "Refused", "Tended"]
 
@@ -123,19 +124,15 @@ class NodeLock:
         job, seen = action.job, look(self._api, action.node)
         for other in seen.jobs:
             if other.uid != job.uid and other.live:
-                return Refused(
-                    f"Job {other.namespace}/{other.name} of another training may start on node "
-                    f"{action.node}"
-                )
+                shown = _shown(other, action)
+                return Refused(f"another training may start on node {action.node}: Job {shown}")
         stale = not _fits(taken, machine)
         for pod in seen.pods:
             if pod.over:
                 continue
             if pod.job_uid != job.uid:
-                return Refused(
-                    f"pod {pod.namespace}/{pod.name} of another training is live on node "
-                    f"{action.node}"
-                )
+                shown = _shown(pod, action)
+                return Refused(f"another training is live on node {action.node}: pod {shown}")
             if stale:
                 return Refused(
                     f"node {action.node} is not what it was when its lock was taken, and pod "
@@ -162,11 +159,13 @@ class NodeLock:
             except AlreadyExists:
                 return Refused(f"node {action.node} was taken by another process just now")
         if lease.quarantined:
-            return Refused(f"node {action.node} is quarantined: {lease.quarantined}")
+            told = why_quarantined(lease, action.job.namespace, hide=action.hide_names)
+            return Refused(f"node {action.node} is quarantined: {told}")
         if lease.holder_job_uid == action.job.uid:
             return lease
         earlier = ", an earlier process of this name" if lease.holder == action.process else ""
-        return Refused(f"node {action.node} is held by {lease.holder}{earlier}")
+        holder = named(lease.holder, action.job.namespace, hide=action.hide_names)
+        return Refused(f"node {action.node} is held by {holder}{earlier}")
 
     def _renew(self, lease: LeaseFacts, machine: NodeFacts) -> None:
         """Hold the lock for the present boot of the present machine.
@@ -189,6 +188,12 @@ class NodeLock:
         except NotFound:
             if not suspend:
                 raise
+
+
+def _shown(other: JobFacts | PodFacts, action: StartJob) -> str:
+    """A Job or pod of another training, as it is told to the process that is not started."""
+    key = f"{other.namespace}/{other.name}"
+    return named(key, action.job.namespace, hide=action.hide_names)
 
 
 def _fits(lease: LeaseFacts, machine: NodeFacts) -> bool:

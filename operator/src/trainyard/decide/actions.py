@@ -33,6 +33,8 @@ class StartJob:
     node: str
     process: str
     attempt: int
+    hide_names: bool = False
+    """Whether a refusal may not name trainings of other namespaces."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from trainyard.api.process import OnExistingRun
@@ -18,6 +19,7 @@ from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
 from trainyard.decide.forecast import Forecast, forecast, queue_status
 from trainyard.decide.inputs import resolve_now
+from trainyard.decide.naming import named, why_quarantined
 from trainyard.decide.node import check_node
 from trainyard.decide.queue import Place, as_rival, place
 from trainyard.decide.resolve import resolve_template
@@ -131,9 +133,9 @@ def node_is_free(facts: ProcessFacts, draft: StatusDraft) -> bool:
         return False
     if facts.lease is not None and facts.lease.quarantined:
         draft.phase(ProcessPhase.QUEUED, Reason.QUARANTINED)
-        draft.condition(
-            ConditionType.NODE_RESERVED, False, Reason.QUARANTINED, facts.lease.quarantined
-        )
+        namespace = facts.process.metadata.namespace
+        told = why_quarantined(facts.lease, namespace, hide=facts.settings.hides_other_namespaces)
+        draft.condition(ConditionType.NODE_RESERVED, False, Reason.QUARANTINED, told)
         return False
     me = as_rival(facts.process)
     spot = place(me, facts.rivals, facts.lease, facts.live_holder)
@@ -145,11 +147,18 @@ def node_is_free(facts: ProcessFacts, draft: StatusDraft) -> bool:
 
 def _wait(facts: ProcessFacts, draft: StatusDraft, spot: Place, found: Forecast) -> None:
     """Say for whom the process waits, until when it is held, and when it may start."""
-    queue = queue_status(draft.old.queue, spot, found, draft.now)
-    holder, start = queue.waiting_for, queue.estimated_start_time
     draft.phase(ProcessPhase.QUEUED, Reason.WAITING_FOR_NODE)
     holders = (facts.live_holder, facts.lease.holder if facts.lease is not None else None)
-    verb = "is held by" if holder in holders else "goes first to"
+    verb = "is held by" if spot.waiting_for in holders else "goes first to"
+    if spot.waiting_for is not None:
+        shown = named(
+            spot.waiting_for,
+            facts.process.metadata.namespace,
+            hide=facts.settings.hides_other_namespaces,
+        )
+        spot = replace(spot, waiting_for=shown)
+    queue = queue_status(draft.old.queue, spot, found, draft.now)
+    holder, start = queue.waiting_for, queue.estimated_start_time
     until = "" if queue.held_until is None else f" until about {display.moment(queue.held_until)}"
     place_ = display.ordinal(spot.position)
     starts = "" if start is None else f", and starts at about {display.moment(start)}"

@@ -11,6 +11,7 @@ from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.conditions import is_true
 from trainyard.decide.draft import StatusDraft
 from trainyard.decide.facts import OnBusyNode, ProcessFacts
+from trainyard.decide.naming import named
 from trainyard.decide.queue import as_rival
 
 
@@ -27,8 +28,11 @@ def is_refused(facts: ProcessFacts, draft: StatusDraft) -> bool:
     if not older:
         return False
     first = min(older, key=lambda rival: (rival.created, rival.key))
+    shown = named(
+        first.key, facts.process.metadata.namespace, hide=facts.settings.hides_other_namespaces
+    )
     message = (
-        f"node {facts.process.spec.target_node} has the unfinished TrainingProcess {first.key} "
+        f"node {facts.process.spec.target_node} has an unfinished TrainingProcess, {shown} "
         f"({first.phase or ProcessPhase.CREATED}), and the operator's setting onBusyNode is "
         "Reject: wait for its end or delete it, then create a new process, or use another node"
     )

@@ -29,6 +29,7 @@ from trainyard.decide.ending import (
 from trainyard.decide.facts import DELETED_BY_POD_GC, JobFacts, PodFacts, ProcessFacts
 from trainyard.decide.harvest import harvest, is_published, keep_progress
 from trainyard.decide.inputs import restored_base
+from trainyard.decide.naming import named
 from trainyard.decide.resolve import output_location
 
 
@@ -135,7 +136,13 @@ def _expected_run(facts: ProcessFacts, attempt: Attempt) -> RunFile | None:
 
 
 def _start_job(facts: ProcessFacts, job: JobFacts, attempt: Attempt) -> StartJob:
-    return StartJob(job=job, node=attempt.node, process=facts.process.key, attempt=attempt.number)
+    return StartJob(
+        job=job,
+        node=attempt.node,
+        process=facts.process.key,
+        attempt=attempt.number,
+        hide_names=facts.settings.hides_other_namespaces,
+    )
 
 
 def _holds_lock(facts: ProcessFacts, job: JobFacts) -> bool:
@@ -145,13 +152,18 @@ def _holds_lock(facts: ProcessFacts, job: JobFacts) -> bool:
 def _follow(facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, job: JobFacts) -> None:
     """The Job was unsuspended: hold the lock, follow the pod, watch the clocks."""
     if facts.lease is not None and not _holds_lock(facts, job):
+        holder = named(
+            facts.lease.holder,
+            facts.process.metadata.namespace,
+            hide=facts.settings.hides_other_namespaces,
+        )
         draft.actions.append(SuspendJob(job))
         draft.phase(ProcessPhase.STARTING, Reason.WAITING_FOR_NODE)
         draft.condition(
             ConditionType.NODE_RESERVED,
             False,
             Reason.WAITING_FOR_NODE,
-            f"node {attempt.node} is held by {facts.lease.holder}, so the Job is suspended again",
+            f"node {attempt.node} is held by {holder}, so the Job is suspended again",
         )
         return
     if facts.lease is None:

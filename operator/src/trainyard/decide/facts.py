@@ -382,6 +382,8 @@ class DecisionSettings:
     store: StoreLocation = field(default_factory=StoreLocation)
     progress_url: str | None = None
     on_busy_node: OnBusyNode = OnBusyNode.QUEUE
+    hides_other_namespaces: bool = False
+    """Whether objects of one namespace may not name trainings of another."""
     allowed_weights: frozenset[str] = frozenset()
     """SHA-256 of the weights that training may start from."""
     allowed_images: frozenset[str] = frozenset()

@@ -259,6 +259,9 @@ class Settings(StrictModel):
     """Objects that are reconciled at the same time."""
     on_busy_node: OnBusyNode = OnBusyNode.QUEUE
     """What becomes of a process whose node has an unfinished one: it waits, or is refused."""
+    hide_other_namespaces: bool = False
+    """Whether objects of one namespace do not name the trainings of others that hold a node or go
+    first."""
     gpu_wait_seconds: Annotated[int, Field(ge=0)] = 600
     """How long a node may show too few GPUs before a process that needs them fails."""
     pod_start_seconds: Annotated[int, Field(ge=1)] = 600

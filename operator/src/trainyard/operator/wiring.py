@@ -90,6 +90,7 @@ def decision_settings(settings: Settings) -> DecisionSettings:
         store=settings.store.location,
         progress_url=settings.progress.url,
         on_busy_node=settings.on_busy_node,
+        hides_other_namespaces=settings.hide_other_namespaces,
         allowed_weights=frozenset(settings.trainer.allowed_weights),
         allowed_images=frozenset(settings.trainer.allowed_images),
         dataset_limits=SnapshotLimits(
