@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import requests
+from support.scraping import scrape
 from support.trainer import Hold, PodRun, pod_token, progress_of, send
 from support.waiting import eventually, never
 from support.world import World
 
 from trainyard.api.report import ProgressReport, Stage
 from trainyard.cluster.resources import DATASET, POD, PROCESS
+from trainyard.operator.reports import ReportOutcome
 
 
 def _running(world: World, name: str, **spec: object) -> PodRun:
@@ -45,14 +50,30 @@ def test_the_newest_report_shows_in_status_and_in_the_columns(world: World) -> N
     assert (row["PROGRESS"], row["ETA"], row["METRIC"]) == ("50% (2/4)", "~3m", "top-1 0.750")
 
 
+@contextmanager
+def _counted(world: World, **expected: int) -> Iterator[None]:
+    """What is done in between counts so many reports of each outcome, and of no other."""
+    before = scrape(world.operator)
+    yield
+    after = scrape(world.operator)
+    name = "trainyard_progress_reports_total"
+    grown = {
+        outcome: int(after[key] - before[key])
+        for outcome in map(str, ReportOutcome)
+        if after[key := f'{name}{{outcome="{outcome}"}}'] != before[key]
+    }
+    assert grown == expected
+
+
 def test_a_report_without_a_token_or_with_one_that_is_not_ours_is_refused(world: World) -> None:
     world.ready_inputs()
     run = _running(world, "cats")
     report, url = progress_of(run.run_file(), 3, 4), world.operator.url
-    assert send(url, report, None).status_code == 401
-    assert send(url, report, "x.y.z").status_code == 401
     other_audience = run.token("https://kubernetes.default.svc")
-    assert send(url, report, other_audience).status_code == 401
+    with _counted(world, no_token=1, bad_token=2):
+        assert send(url, report, None).status_code == 401
+        assert send(url, report, "x.y.z").status_code == 401
+        assert send(url, report, other_audience).status_code == 401
     never("progress in status", lambda: world.status("cats").get("progress"), during=1)
 
 
@@ -60,11 +81,12 @@ def test_a_pod_can_report_about_itself_only(world: World) -> None:
     world.ready_inputs()
     mine = _running(world, "mine")
     theirs = _running(world, "theirs", targetNode=world.other_node)
-    answer = send(world.operator.url, progress_of(theirs.run_file(), 3, 4), mine.token())
-    assert answer.status_code == 403
-    assert answer.json()["message"] == "the report is about something else than the pod"
     other_attempt = progress_of(mine.run_file(), 1, 4).model_copy(update={"attempt": 2})
-    assert send(world.operator.url, other_attempt, mine.token()).status_code == 403
+    with _counted(world, other_object=2):
+        answer = send(world.operator.url, progress_of(theirs.run_file(), 3, 4), mine.token())
+        assert answer.status_code == 403
+        assert answer.json()["message"] == "the report is about something else than the pod"
+        assert send(world.operator.url, other_attempt, mine.token()).status_code == 403
     never("progress in status", lambda: world.status("theirs").get("progress"), during=1)
 
 
@@ -90,7 +112,8 @@ def test_a_pod_that_is_not_ours_cannot_report_although_it_says_so_in_its_labels(
     }
     impostor = world.api.create(POD, body, world.namespace)
     token = pod_token(world.api, impostor)
-    answer = send(world.operator.url, progress_of(run.run_file(), 3, 4), token)
+    with _counted(world, unknown_pod=1):
+        answer = send(world.operator.url, progress_of(run.run_file(), 3, 4), token)
     assert answer.status_code == 403
     assert answer.json()["message"] == "the pod is not one of ours"
 
@@ -99,14 +122,19 @@ def test_what_is_no_report_is_refused_without_harm(world: World) -> None:
     world.ready_inputs()
     run = _running(world, "cats")
     url, token = f"{world.operator.url}/v1/progress", run.token()
-    with requests.Session() as session:
+    with requests.Session() as session, _counted(world, malformed=4, too_large=2):
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {token}"
-        assert session.post(url, data=b"{", timeout=5).status_code == 422
-        assert session.post(url, data=b'{"percent": 101}', timeout=5).status_code == 422
+        for body in (b"{", b'{"percent": 101}', b"[" * 100_000, b"\xff\x00"):
+            assert session.post(url, data=body, timeout=5).status_code == 422
         assert session.post(url, data=b"x" * 300_000, timeout=5).status_code == 413
+        # Without its length, and far more than is read of it.
+        endless = (b"x" * 10_000 for _ in range(100))
+        with contextlib.suppress(requests.ConnectionError):
+            assert session.post(url, data=endless, timeout=5).status_code == 413
         assert session.get(url, timeout=5).status_code == 405
-    assert run.report(progress_of(run.run_file(), 1, 4)) == 204
+    with _counted(world, accepted=1):
+        assert run.report(progress_of(run.run_file(), 1, 4)) == 204
 
 
 def test_a_report_after_the_end_changes_nothing(world: World) -> None:

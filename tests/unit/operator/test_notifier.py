@@ -13,10 +13,9 @@ from tests.unit.builders import NOW, UID, after
 from tests.unit.labelled import BUCKET
 from tests.unit.notify.ended import TEAM, ended
 from tests.unit.notify.mail_servers import Inbox, serving
-from tests.unit.operator.test_metrics import scraped
+from tests.unit.operator.test_metrics import metrics_of, scraped
 from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import ArtefactRef
-from trainyard.cluster.cache import Cache
 from trainyard.decide.after_end import after_end
 from trainyard.decide.facts import ProcessFacts
 from trainyard.operator.metrics import Metrics
@@ -30,7 +29,7 @@ Made = tuple[Notifier, Metrics, Inbox]
 
 @pytest.fixture
 def made(store: Store) -> Iterator[Made]:
-    inbox, metrics = Inbox(), Metrics(Cache(), lambda: 0, lambda: True)
+    inbox, metrics = Inbox(), metrics_of()
     with serving(inbox) as port:
         smtp = f"{{host: 127.0.0.1, port: {port}, security: None, sender: t@example.org}}"
         settings = parse_settings(

@@ -50,7 +50,7 @@ class Auditor:
             if node.enabled:
                 counts[node.name] = 0
         for raw in self._cache.all(POD):
-            if _is_training(raw):
+            if is_training(raw):
                 pod = parse.pod(raw)
                 if not pod.over:
                     counts[pod.node or pod.target_node] += 1
@@ -59,7 +59,7 @@ class Auditor:
     def look(self, raw: Json) -> None:
         """Look at the node that a pod, which has just changed, is bound to."""
         node = (raw.get("spec") or {}).get("nodeName")
-        if node and _is_training(raw):
+        if node and is_training(raw):
             with self._lock:
                 self._look(node, self._bound(node))
 
@@ -68,7 +68,7 @@ class Auditor:
         with self._lock:
             nodes: dict[str, list[PodFacts]] = {node: [] for node in self._doubled}
             for raw in self._cache.all(POD):
-                if _is_training(raw) and (node := (raw.get("spec") or {}).get("nodeName")):
+                if is_training(raw) and (node := (raw.get("spec") or {}).get("nodeName")):
                     nodes.setdefault(node, []).append(parse.pod(raw))
             for node, pods in nodes.items():
                 self._look(node, [pod for pod in pods if not pod.over])
@@ -77,7 +77,7 @@ class Auditor:
         pods = (
             parse.pod(raw)
             for raw in self._cache.all(POD)
-            if (raw.get("spec") or {}).get("nodeName") == node and _is_training(raw)
+            if (raw.get("spec") or {}).get("nodeName") == node and is_training(raw)
         )
         return [pod for pod in pods if not pod.over]
 
@@ -95,5 +95,6 @@ class Auditor:
         self._on_double_placement()
 
 
-def _is_training(raw: Json) -> bool:
+def is_training(raw: Json) -> bool:
+    """Whether an object is part of a training, and so may occupy a node."""
     return (parse.metadata(raw).get("labels") or {}).get(LABEL_ROLE) == ROLE_TRAINING

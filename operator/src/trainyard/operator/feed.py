@@ -113,7 +113,7 @@ class Feed:
             If the locks cannot be listed.
         """
         locks = self._lock.all()
-        self._metrics.quarantined(sum(bool(lock.quarantined) for lock in locks))
+        self._metrics.quarantined(lock.node for lock in locks if lock.quarantined)
         return [lock.node for lock in locks]
 
     def _served(self, type_: ResourceType, raw: Json) -> bool:

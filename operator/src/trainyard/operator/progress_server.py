@@ -28,6 +28,7 @@ from trainyard.cluster.errors import ApiError
 from trainyard.cluster.resources import DATASET, JOB, POD, PROCESS
 from trainyard.cluster.tokens import Sender, review
 from trainyard.operator.keys import Key
+from trainyard.operator.reports import ReportOutcome
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,15 @@ REVIEW_SECONDS = 60.0
 REMEMBERED = 4096
 
 Sink = Callable[[ProgressReport, Key], None]
+Counted = Callable[[ReportOutcome], None]
+
+
+class Refused(Exception):
+    """A report that is dropped, and what its sender is told."""
+
+    def __init__(self, outcome: ReportOutcome, status: int, message: str) -> None:
+        super().__init__(message)
+        self.outcome, self.status = outcome, status
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,8 @@ class ProgressService:
     ----------
     accepting
         Whether this operator decides, and so has a use for reports.
+    counted
+        Told what became of each report.
     """
 
     def __init__(
@@ -64,12 +76,14 @@ class ProgressService:
         sink: Sink,
         max_body_bytes: int,
         accepting: Callable[[], bool] = lambda: True,
+        counted: Counted = lambda _: None,
     ) -> None:
         self._api = api
         self._cache = cache
         self._sink = sink
         self._max_body_bytes = max_body_bytes
         self._accepting = accepting
+        self._counted = counted
         self._reviewed: OrderedDict[str, tuple[float, Sender | None]] = OrderedDict()
 
     def application(self) -> web.Application:
@@ -79,36 +93,66 @@ class ProgressService:
         return application
 
     async def _progress(self, request: web.Request) -> web.Response:
-        if not self._accepting():
-            answer = _refuse(503, "this operator stands by, another one leads")
-            # Kept open, the connection would bring every report of the run here.
-            answer.force_close()
+        try:
+            await self._take(request)
+        except Refused as refusal:
+            self._counted(refusal.outcome)
+            level = logging.DEBUG if refusal.outcome is ReportOutcome.STANDBY else logging.INFO
+            log.log(level, "report refused: %s", refusal)
+            answer = web.json_response({"message": str(refusal)}, status=refusal.status)
+            if refusal.outcome in (ReportOutcome.STANDBY, ReportOutcome.TOO_LARGE):
+                # Kept open, it would bring every report of the run to a standby; or the rest of
+                # the body, which nobody reads.
+                answer.force_close()
             return answer
+        self._counted(ReportOutcome.ACCEPTED)
+        return web.Response(status=204)
+
+    async def _take(self, request: web.Request) -> None:
+        """Hand a report on.
+
+        Raises
+        ------
+        Refused
+            If it is not believed.
+        """
+        if not self._accepting():
+            raise Refused(ReportOutcome.STANDBY, 503, "this operator stands by, another one leads")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
-            return _refuse(401, "a bearer token is required")
-        body = await request.read()
+            raise Refused(ReportOutcome.NO_TOKEN, 401, "a bearer token is required")
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise Refused(
+                ReportOutcome.TOO_LARGE, 413, f"a report has at most {self._max_body_bytes} bytes"
+            ) from None
         try:
             sender = await self._sender(token)
         except ApiError:
-            return _refuse(503, "the token cannot be reviewed now")
+            raise Refused(
+                ReportOutcome.NOT_REVIEWED, 503, "the token cannot be reviewed now"
+            ) from None
         if sender is None:
-            return _refuse(401, "the token is not valid here")
+            raise Refused(ReportOutcome.BAD_TOKEN, 401, "the token is not valid here")
         subject = self._subject(sender)
         if subject is None:
-            return _refuse(403, "the pod is not one of ours")
+            raise Refused(ReportOutcome.UNKNOWN_POD, 403, "the pod is not one of ours")
         try:
             report = ProgressReport.model_validate_json(body)
         except ValidationError as error:
-            return _refuse(422, f"not a report: {error.errors()[0]['msg']}")
+            raise Refused(
+                ReportOutcome.MALFORMED, 422, f"not a report: {error.errors()[0]['msg']}"
+            ) from None
         if (report.kind, report.uid, report.attempt) != (
             subject.kind,
             subject.uid,
             subject.attempt,
         ):
-            return _refuse(403, "the report is about something else than the pod")
+            raise Refused(
+                ReportOutcome.OTHER_OBJECT, 403, "the report is about something else than the pod"
+            )
         self._sink(report, subject.key)
-        return web.Response(status=204)
 
     async def _sender(self, token: str) -> Sender | None:
         """Review of a token, remembered by its digest for a short while."""
@@ -147,8 +191,3 @@ class ProgressService:
             key = Key(DATASET.kind, f"{sender.namespace}/{labels[LABEL_DATASET]}")
             return Subject(key, owner, 1, "snapshot")
         return None
-
-
-def _refuse(status: int, message: str) -> web.Response:
-    log.info("report refused: %s", message)
-    return web.json_response({"message": message}, status=status)

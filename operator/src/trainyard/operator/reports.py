@@ -5,9 +5,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from datetime import datetime
+from enum import StrEnum
 
 from trainyard.api.report import ProgressReport
 from trainyard.decide.facts import ReceivedReport
+
+
+class ReportOutcome(StrEnum):
+    """What becomes of a report that comes in."""
+
+    ACCEPTED = "accepted"
+    STANDBY = "standby"
+    """This operator does not decide."""
+    NO_TOKEN = "no_token"  # noqa: S105 -- a word, not a token
+    TOO_LARGE = "too_large"
+    """Over `progress.maxBodyBytes`."""
+    NOT_REVIEWED = "not_reviewed"
+    """The API server could not say whether the token is valid."""
+    BAD_TOKEN = "bad_token"  # noqa: S105 -- a word, not a token
+    """No valid token, or not one for us."""
+    UNKNOWN_POD = "unknown_pod"
+    """A valid token of a pod that was not made for a run or a snapshot."""
+    MALFORMED = "malformed"
+    """Not a report."""
+    OTHER_OBJECT = "other_object"
+    """A pod's report about something else than it was made for."""
 
 
 class ReportStore:

@@ -12,7 +12,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import kopf
 from aiohttp import web
 
+from trainyard.api.process import TrainingProcess
+from trainyard.api.process_status import TrainingProcessStatus
 from trainyard.api.report import ProgressReport
 from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
@@ -30,12 +32,13 @@ from trainyard.cluster.errors import ApiError, Conflict, NotFound
 from trainyard.cluster.gather import Gatherer
 from trainyard.cluster.lock import NodeLock
 from trainyard.cluster.resources import PROCESS
+from trainyard.decide.outbox import Message
 from trainyard.operator import handlers
 from trainyard.operator.feed import Feed
 from trainyard.operator.health import Health, HealthService
 from trainyard.operator.keys import Key
 from trainyard.operator.leader import Elector
-from trainyard.operator.metrics import Metrics
+from trainyard.operator.metrics import Metrics, Vitals
 from trainyard.operator.notifier import Notifier
 from trainyard.operator.progress_server import ProgressService
 from trainyard.operator.queue import WorkQueue
@@ -76,7 +79,14 @@ class Runtime:
         self._queue: WorkQueue[Key] = WorkQueue()
         self._reports = ReportStore(utc_now)
         self._health = Health(settings.resync_seconds, time.monotonic)
-        self._metrics = Metrics(self._cache, self._queue.__len__, self._may_decide)
+        rules = decision_settings(settings)
+        vitals = Vitals(
+            queue_depth=self._queue.__len__,
+            leading=self._may_decide,
+            healthy=lambda: self._health.trouble() is None,
+            ready=lambda: self._health.ready,
+        )
+        self._metrics = Metrics(self._cache, vitals, rules, utc_now)
         self._pool = ThreadPoolExecutor(settings.workers + 2, thread_name_prefix="reconcile")
         self._kopf_ready = asyncio.Event()
         self._stop = asyncio.Event()
@@ -115,7 +125,7 @@ class Runtime:
             lock,
             ArtefactReader(store),
             self._reports.get,
-            decision_settings(settings),
+            rules,
             lambda: self._reports.listening_since,
             self._notifier.deliveries,
         )
@@ -127,7 +137,7 @@ class Runtime:
             self._cache,
             utc_now,
             self._wake,
-            self._notifier.written,
+            self._written,
         )
 
     async def run(self) -> None:
@@ -192,6 +202,12 @@ class Runtime:
     def _wake(self, keys: set[Key]) -> None:
         """Work on keys soon; safe from any thread."""
         self._loop.call_soon_threadsafe(self._add, keys)
+
+    def _written(
+        self, process: TrainingProcess, status: TrainingProcessStatus, messages: Sequence[Message]
+    ) -> None:
+        self._metrics.written(process, status)
+        self._notifier.written(process, status, messages)
 
     def _on_report(self, report: ProgressReport, key: Key) -> None:
         self._reports.put(report, utc_now())
@@ -350,6 +366,7 @@ class Runtime:
             self._on_report,
             self._settings.progress.max_body_bytes,
             self._leads,
+            self._metrics.reported,
         )
         health = HealthService(self._health, self._metrics)
         runners = []
