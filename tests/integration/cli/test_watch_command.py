@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +55,7 @@ def waits(team: Team) -> None:
     put(team, "Queued", ("NodeReserved", "False", "WaitingForNode", HELD))
 
 
-def trains(team: Team, epoch: int) -> None:
+def trains(team: Team, epoch: int, history: list[Json] | None = None) -> None:
     progress = {"stage": "train", "percent": 10 * epoch, "epoch": epoch, "epochs": 10}
     put(
         team,
@@ -61,8 +63,22 @@ def trains(team: Team, epoch: int) -> None:
         ("Running", "True", "PodsReady", "pod tp-1 runs"),
         progress=progress,
         metrics=[{"name": "top-1", "value": f"0.{epoch}5"}],
-        history=[{"epoch": epoch, "trainLoss": "1.25", "learningRate": "0.01"}],
+        history=history or [{"epoch": epoch, "trainLoss": "1.25", "learningRate": "0.01"}],
+        display={"metric": f"top-1 0.{epoch}50"},
     )
+
+
+def curve(epochs: int) -> list[Json]:
+    """A history of so many epochs; the accuracy of the second is no number."""
+    return [
+        {
+            "epoch": epoch,
+            "learningRate": f"{0.01 / epoch:.6g}",
+            "trainLoss": f"{2 / epoch:.6g}",
+            "devAccuracy": "nan" if epoch == 2 else f"0.{epoch}5",
+        }
+        for epoch in range(1, epochs + 1)
+    ]
 
 
 def succeeds(team: Team) -> None:
@@ -232,7 +248,10 @@ def test_ctrl_c_ends_the_watching_and_nothing_else(team: Team) -> None:
     watching.said.until("Queued")
     watching.process.send_signal(signal.SIGINT)
     assert watching.end() == 130
-    assert "not watching any more" in watching.errors.text
+    again = f"`trainyard watch cats -n {team.namespace}` shows it again"
+    assert f"TrainingProcess {team.namespace}/cats goes on as before, and {again}" in (
+        watching.errors.text
+    )
     assert team.spec("cats")["suspend"] is False
 
 
@@ -278,41 +297,105 @@ def test_a_watch_whose_connection_is_cut_misses_nothing(team: Team, proxy: Fault
     assert watching.said.text.count("Queued") == 1, "what has not changed is not said again"
 
 
-def test_a_live_picture_has_a_bar_and_is_drawn_anew_in_place(team: Team) -> None:
+class Terminal:
+    """A watch in a real terminal of some size, and all that was written to it."""
+
+    def __init__(self, team: Team, columns: int, rows: int, **environ: str) -> None:
+        self._main, terminal = pty.openpty()
+        termios.tcsetwinsize(terminal, (rows, columns))
+        command = [sys.executable, "-m", "trainyard.cli", "watch", "cats"]
+        kept = {name: value for name, value in os.environ.items() if name not in _OF_A_TERMINAL}
+        self.process = subprocess.Popen(
+            command,
+            env={
+                **kept,
+                "TRAINYARD_KUBECONFIG": str(team.admin),
+                "TRAINYARD_NAMESPACE": team.namespace,
+                "TERM": "xterm-256color",
+                **environ,
+            },
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        os.set_blocking(self._main, False)
+        self._seen = bytearray()
+
+    @property
+    def raw(self) -> str:
+        """What was written so far."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            while chunk := os.read(self._main, 65536):
+                self._seen.extend(chunk)
+        return self._seen.decode("utf-8", "replace")
+
+    @property
+    def text(self) -> str:
+        """The same without codes."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw)
+
+    def until(self, text: str) -> None:
+        """Wait until something is seen."""
+        eventually(f"{text!r}", lambda: text in self.text, seen=lambda: self.text, within=30)
+
+    def end(self) -> int:
+        """Exit code."""
+        code = self.process.wait(timeout=30)
+        print(self.text)
+        os.close(self._main)
+        return code
+
+
+_OF_A_TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE")
+
+
+@pytest.mark.parametrize("size", [(100, 30), (80, 24)], ids=["100x30", "80x24"])
+def test_a_live_picture_has_a_bar_and_curves_and_is_drawn_anew_in_place(
+    team: Team, size: tuple[int, int]
+) -> None:
     team.process("cats")
-    trains(team, 4)
-    main, terminal = pty.openpty()
-    environ = {
-        **os.environ,
-        "TRAINYARD_KUBECONFIG": str(team.admin),
-        "TRAINYARD_NAMESPACE": team.namespace,
-        "TERM": "xterm",
-        "COLUMNS": "120",
-        "LINES": "40",
-    }
-    command = [sys.executable, "-m", "trainyard.cli", "watch", "cats"]
-    child = subprocess.Popen(command, env=environ, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    os.set_blocking(main, False)
-    seen = bytearray()
-
-    def drawn(text: str) -> bool:
-        try:
-            seen.extend(os.read(main, 65536))
-        except (BlockingIOError, OSError):
-            return False
-        return text in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode("utf-8", "replace"))
-
-    eventually("a bar", lambda: drawn("40%, epoch 4 of 10"), within=30)
+    trains(team, 4, curve(4))
+    terminal = Terminal(team, *size)
+    terminal.until("40%, epoch 4 of 10")
+    terminal.until("top-1 on dev 0.45")
+    terminal.until("learning rate 0.0025")
+    trains(team, 5, curve(5))
+    terminal.until("top-1 on dev 0.55")
     succeeds(team)
-    eventually("the end", lambda: drawn("`trainyard models download cats"), within=30)
-    assert child.wait(timeout=30) == 0
-    os.close(main)
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
-    print(plain)
-    assert "━" in plain
-    assert "top-1 0.45, train loss 1.25" in plain
-    assert "\x1b[1A" in seen.decode(), "it is drawn over itself"
+    terminal.until("`trainyard models download cats")
+    text, raw = terminal.text, terminal.raw
+    assert terminal.end() == 0
+    assert "━" in text
+    assert "top-1 0.45, train loss 0.5" in text
+    assert "◆ on test, at the end 0.968" in text
+    assert max(len(line) for line in text.splitlines() if "┤" in line) <= size[0]
+    assert raw.count("\x1b[1A") > 2 * size[1] // 3, "it is drawn over itself"
+    for colour in ("31", "34", "32"):
+        assert f"\x1b[{colour}m" in raw
+
+
+def test_without_colours_the_curves_are_there_all_the_same(team: Team) -> None:
+    team.process("cats")
+    trains(team, 4, curve(4))
+    terminal = Terminal(team, 100, 30, NO_COLOR="1")
+    terminal.until("learning rate 0.0025")
+    assert "\x1b[3" not in terminal.raw
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.until(f"`trainyard watch cats -n {team.namespace}` shows it again")
+    assert terminal.end() == 130
+
+
+def test_a_small_terminal_has_no_curves(team: Team) -> None:
+    team.process("cats")
+    trains(team, 4, curve(4))
+    terminal = Terminal(team, 60, 8)
+    terminal.until("epoch 4")
+    succeeds(team)
+    terminal.until("`trainyard models download cats")
+    assert "┤" not in terminal.text
+    assert terminal.end() == 0
 
 
 def test_a_watch_survives_a_restart_of_the_api_server(team: Team, cluster: Cluster) -> None:

@@ -70,3 +70,5 @@ def test_progress_with_and_without_epochs() -> None:
 
 def test_metric_has_three_digits() -> None:
     assert display.metric("top-1", 0.96789) == "top-1 0.968"
+    assert display.metric_name(display.metric("top-1", 0.96789)) == "top-1"
+    assert display.metric_name("") == ""

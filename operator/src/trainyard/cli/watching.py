@@ -18,9 +18,10 @@ from rich.text import Text
 
 from trainyard.api.process import TrainingProcess
 from trainyard.api.process_status import HistoryPoint, ProcessPhase, QueueStatus
+from trainyard.cli.curves import curves
 from trainyard.cli.output import note
 from trainyard.cli.process_reading import explanation
-from trainyard.decide.display import duration
+from trainyard.decide.display import duration, ordinal
 
 FRAMES_PER_SECOND = 2
 BAR_COLUMNS = 40
@@ -98,14 +99,14 @@ class LivePicture:
 
     def show(self, process: TrainingProcess) -> None:
         """See `Screen`."""
-        self._live.update(_Picture(process), refresh=True)
+        self._live.update(Picture(process), refresh=True)
 
     def say(self, sentence: str) -> None:
         """See `Screen`."""
         self._live.console.print(sentence, markup=False)
 
 
-class _Picture:
+class Picture:
     """What is seen of a process at the moment it is drawn."""
 
     def __init__(self, process: TrainingProcess) -> None:
@@ -117,15 +118,20 @@ class _Picture:
         title.append(f" on node {process.spec.target_node}", style="not bold")
         parts: list[Any] = [title]
         head = Text(_head(process), style=_STYLES.get(process.status.phase, "cyan"))
+        beside = _place(process) or _body(process, explained=False)
         if progress is not None and process.status.phase is not ProcessPhase.FAILED:
             row = Table.grid(padding=(0, 2))
             bar = ProgressBar(total=100, completed=progress.percent, width=BAR_COLUMNS)
-            row.add_row(head, bar, Text(_body(process, explained=False)))
+            row.add_row(head, bar, Text(beside))
             parts.append(row)
         else:
-            parts.append(head)
+            parts.append(Text.assemble(head, "  ", beside))
         told = explanation(process)
         parts += [Text(words) for words in (told, *_metrics(process), _attempts(process)) if words]
+        taken = len(console.render_lines(Group(*parts), options, pad=False))
+        # One row stays for the cursor: a picture as high as the terminal would scroll it.
+        left = console.height - taken - 1
+        parts += curves(process, options.max_width, left, ascii_only=options.ascii_only)
         yield Group(*parts)
 
 
@@ -196,9 +202,8 @@ def _body(process: TrainingProcess, *, explained: bool = True) -> str:
         parts.append(f"{progress.percent}%")
         if progress.epoch is not None and progress.epochs is not None:
             parts.append(f"epoch {progress.epoch} of {progress.epochs}")
-        remaining = _remaining_seconds(process)
-        if remaining is not None and status.phase is ProcessPhase.RUNNING:
-            parts.append(f"~{duration(remaining)}")
+        if progress.estimated_completion_time and status.phase is ProcessPhase.RUNNING:
+            parts.append(_until(progress.estimated_completion_time))
     if explained:
         parts += _metrics(process) if status.phase is ProcessPhase.RUNNING else []
         told = explanation(process)
@@ -211,12 +216,19 @@ _TELLS_PROGRESS = frozenset(
 )
 
 
-def _remaining_seconds(process: TrainingProcess) -> float | None:
-    """Seconds left, as time passes between two reports."""
-    progress = process.status.progress
-    if progress is None or progress.estimated_completion_time is None:
-        return None
-    return max(0.0, (progress.estimated_completion_time - datetime.now(UTC)).total_seconds())
+def _place(process: TrainingProcess) -> str:
+    """`2nd in the queue, starts in ~1h35m`; empty where it does not stand in one."""
+    queue = process.status.queue
+    if queue is None or queue.position is None:
+        return ""
+    place = f"{ordinal(queue.position)} in the queue"
+    starts = queue.estimated_start_time
+    return place if starts is None else f"{place}, starts in {_until(starts)}"
+
+
+def _until(moment: datetime) -> str:
+    """`~12m`, as time passes between two reports."""
+    return f"~{duration((moment - datetime.now(UTC)).total_seconds())}"
 
 
 def _metrics(process: TrainingProcess) -> list[str]:

@@ -59,3 +59,8 @@ def ordinal(number: int) -> str:
 def metric(name: str, value: float) -> str:
     """`top-1 0.968`."""
     return f"{name} {value:.3f}"
+
+
+def metric_name(shown: str) -> str:
+    """The name in what `metric` made; empty for an empty text."""
+    return shown.rpartition(" ")[0]

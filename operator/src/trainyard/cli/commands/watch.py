@@ -34,7 +34,8 @@ def watch(name: str, output: str) -> None:
     """Watch a process until it is finished.
 
     Shows phase, stage, progress, time left, the newest metrics, and what TrainingProcess NAME
-    waits for. Ctrl-C ends only the watching.
+    waits for; on a terminal also its learning curves, as far as they fit. Ctrl-C ends only the
+    watching: what is watched goes on.
 
     Exit codes: 0 it has succeeded, 1 it has failed, 3 it is stopped or a draft, 4 it was deleted.
     """
@@ -47,7 +48,10 @@ def watch(name: str, output: str) -> None:
                 if _ended(process):
                     break
     except KeyboardInterrupt:
-        note(f"not watching any more; nothing has changed for TrainingProcess {key}")
+        note(
+            f"not watching any more; TrainingProcess {key} goes on as before, and "
+            f"`trainyard watch {name} -n {cluster.namespace}` shows it again"
+        )
         raise click.exceptions.Exit(INTERRUPTED) from None
     if output == "text":
         _say_the_end(process)
