@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.waiting import eventually
@@ -22,7 +25,10 @@ from trainyard.cli.errors import CommandError
 from trainyard.cluster import names
 from trainyard.cluster.resources import LEASE, LOCK_NAMESPACE
 
-WHY = "nobody knows whether the pod still runs (since 2026-11-23T11:00:00Z)"
+WHY = (
+    "nobody knows whether the pod still runs (since 2026-11-23T11:00:00Z). Reboot the machine; or, "
+    "when nothing of it runs any more, say so with: trainyard nodes release NODE"
+)
 
 
 def row(team: Team, said: str) -> str:
@@ -56,44 +62,117 @@ def operator_that_believes(team: Team, lock: Json) -> Iterator[None]:
         thread.join()
 
 
-def test_nodes_are_shown_with_holder_quarantine_and_queue(team: Team) -> None:
+def trains(team: Team, left: timedelta) -> None:
+    """Process cats runs, and its trainer says what is left."""
+    team.process("cats")
+    now = datetime.now(UTC)
+    progress = {
+        "percent": 42,
+        "lastUpdatedTime": now.isoformat(),
+        "estimatedCompletionTime": (now + left).isoformat(),
+    }
+    began = (now - timedelta(hours=1)).isoformat()
+    attempt = {"number": 1, "node": team.node, "startTime": began}
+    team.put_status("cats", "Running", 1, progress=progress, attempts=[attempt])
+
+
+def test_nodes_are_shown_with_holder_time_left_and_queue(team: Team) -> None:
     team.kubelet.add_node(team.node, gpus=2)
-    team.lock("cats", quarantined=WHY)
-    team.process("cats", "Running")
-    team.process("dogs", "Queued")
+    team.lock("cats")
+    trains(team, timedelta(minutes=42, seconds=20))
+    ns, starts = team.namespace, datetime.now(UTC) + timedelta(hours=3, seconds=20)
+    team.process("dogs")
+    queue = {"position": 2, "waitingFor": f"{ns}/cats", "estimatedStartTime": starts.isoformat()}
+    team.put_status("dogs", "Queued", 1, queue=queue)
     team.process("birds", "Queued", priority=3)
     done = team.run("nodes")
     print(done.output)
     assert done.exit_code == 0
-    assert done.stdout.splitlines()[0].split()[:4] == ["NODE", "STATE", "ENABLED", "GPUS"]
-    ns = team.namespace
-    cells = row(team, done.stdout).split()
-    assert cells[:5] == [team.node, "Ready,quarantined", "yes", "2", f"{ns}/cats"]
-    assert cells[-3:] == ["2", f"{ns}/birds,", f"{ns}/dogs"]
-    assert f"{team.node} is in quarantine: {WHY}" in done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["NODE", "STATE", "GPUS", "HELD", "BY", "FOR", "LEFT", "WAITING"]
+    held = row(team, done.stdout.split("\n\n")[0]).split()
+    assert held[:4] == [team.node, "Ready", "2", f"{ns}/cats"]
+    assert held[5:] == ["~42m", "2"]
+    waiting = [line.split() for line in lines if line.startswith(team.node)][1:]
+    assert waiting[0] == [team.node, "1st", f"{ns}/birds", "3", "?"]
+    assert waiting[1][:4] == [team.node, "2nd", f"{ns}/dogs", "0"]
+    assert waiting[1][-3:] == ["UTC,", "in", "~3h00m"]
     found = json.loads(team.says("nodes", "--output", "json"))["nodes"]
     [mine] = [node for node in found if node["node"] == team.node]
     assert mine.pop("heldSince")
+    assert mine.pop("heldUntil")
+    assert datetime.fromisoformat(mine["queue"][1].pop("estimatedStartTime")) == starts
     assert mine == {
         "node": team.node,
         "state": "Ready",
         "enabled": True,
         "gpus": 2,
+        "held": True,
         "holder": f"{ns}/cats",
-        "queue": [f"{ns}/birds", f"{ns}/dogs"],
-        "quarantined": WHY,
+        "holderPhase": "Running",
+        "holderPercent": 42,
+        "queue": [
+            {
+                "process": f"{ns}/birds",
+                "position": 1,
+                "priority": 3,
+                "estimatedStartTime": None,
+                "reason": "",
+            },
+            {"process": f"{ns}/dogs", "position": 2, "priority": 0, "reason": ""},
+        ],
+        "quarantined": "",
     }
+    wide = team.says("nodes", "--output", "wide")
+    assert row(team, wide.split("\n\n")[0]).split()[7:9] == ["Running", "42%"]
+
+
+def test_a_quarantine_is_told_with_its_reason_and_what_to_do(team: Team) -> None:
+    team.kubelet.add_node(team.node)
+    team.lock("cats", quarantined=WHY)
+    trains(team, timedelta(minutes=42))
+    done = team.run("nodes")
+    held = row(team, done.stdout).split()
+    assert held[1] == "Ready,quarantined"
+    assert held[5] == "?", "nobody knows until when"
+    assert f"{team.node} is in quarantine: {WHY}" in done.stderr
+
+
+def test_the_tables_fit_a_terminal_of_100_columns(team: Team) -> None:
+    team.kubelet.add_node(team.node)
+    team.lock("cats")
+    trains(team, timedelta(hours=20, minutes=42))
+    team.process("dogs", "Queued")
+    mine, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (30, 100))
+    environ = {**os.environ, "TRAINYARD_KUBECONFIG": str(team.admin), "TERM": "xterm-256color"}
+    environ.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "trainyard.cli", "nodes"]
+    running = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # The other side is closed.
+        while chunk := os.read(mine, 4096):
+            shown += chunk
+    assert running.wait(timeout=30) == 0
+    os.close(mine)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    print(text)
+    lines = [line for line in text.splitlines() if line.startswith(team.node)]
+    assert len(lines) == 2
+    assert max(map(len, text.splitlines())) <= 100
+    assert f"{team.namespace}/cats" in lines[0], "nothing is folded"
 
 
 def test_who_may_not_read_nodes_and_locks_sees_what_the_processes_say(team: Team) -> None:
     team.kubelet.add_node(team.node)
     team.lock("cats")
-    team.process("cats", "Running")
+    trains(team, timedelta(minutes=42, seconds=20))
     done = team.run("nodes", who=team.engineer)
     print(done.output)
     assert done.exit_code == 0
-    assert row(team, done.stdout).split()[:5] == (
-        [team.node, "?", "?", "?", f"{team.namespace}/cats"]
+    assert row(team, done.stdout).split() == (
+        [team.node, "?", "?", f"{team.namespace}/cats", "~42m", "0"]
     )
     assert "You may not list nodes" in done.stderr
     assert "You may not list the Leases of namespace trainyard-locks" in done.stderr
@@ -105,8 +184,8 @@ def test_the_charts_role_for_administrators_of_nodes_sees_nodes_and_locks(team: 
     team.lock("cats")
     done = team.run("nodes", who=team.node_admin)
     assert done.exit_code == 0
-    assert row(team, done.stdout).split()[:5] == (
-        [team.node, "Ready", "yes", "1", f"{team.namespace}/cats"]
+    assert row(team, done.stdout).split()[:4] == (
+        [team.node, "Ready", "1", f"{team.namespace}/cats"]
     )
     assert done.stderr == "You may not list processes: nobody is shown as waiting.\n"
 

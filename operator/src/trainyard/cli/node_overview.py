@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from trainyard.api.meta import Json
+from trainyard.api.meta import Condition, Json
 from trainyard.api.process import TrainingProcess
-from trainyard.cli.output import age
+from trainyard.api.process_status import QueueStatus
+from trainyard.api.reasons import ConditionType, Reason
+from trainyard.cli.node_rows import TRAINS, UNKNOWN, Holder, NodeRow, Waiting
 from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.errors import Forbidden
 from trainyard.cluster.resources import LEASE, LOCK_NAMESPACE, NODE, PROCESS
-from trainyard.decide.facts import LeaseFacts, NodeFacts, Rival
+from trainyard.decide.conditions import find
+from trainyard.decide.expectation import done_at
+from trainyard.decide.facts import LeaseFacts, NodeFacts
+from trainyard.decide.naming import ANOTHER
 from trainyard.decide.queue import ACTIVE, as_rival, order, waits
-
-TITLES = ("NODE", "STATE", "ENABLED", "GPUS", "HELD BY", "FOR", "WAITING", "QUEUE")
-UNKNOWN = "?"
-SHOWN = 3
-"""Names of the queue that a row shows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Observed:
         None: the person may not read them.
     processes
         All that the person may list.
+    all_processes
+        Whether these are all that there are.
     gaps
         One sentence for each thing that could not be read.
     """
@@ -47,64 +49,8 @@ class Observed:
     nodes: tuple[NodeFacts, ...] | None
     locks: tuple[Lock, ...] | None
     processes: tuple[TrainingProcess, ...]
+    all_processes: bool = True
     gaps: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class NodeRow:
-    """One node, as people look at it.
-
-    Attributes
-    ----------
-    state
-        `Ready`, `NotReady`, `Ready,cordoned`, `missing`, or `?`.
-    gpus
-        Allocatable GPUs; None: unknown.
-    holder
-        `namespace/name`; empty: free.
-    queue
-        Keys of those that wait, the next one first.
-    quarantined
-        Why nobody knows whether the holder is over; empty: not in quarantine.
-    """
-
-    name: str
-    state: str
-    enabled: bool | None
-    gpus: int | None
-    holder: str | None
-    since: datetime | None = None
-    queue: tuple[str, ...] = ()
-    quarantined: str = ""
-
-    def cells(self, now: datetime) -> tuple[str, ...]:
-        """Its columns, as `TITLES` names them."""
-        more = len(self.queue) - SHOWN
-        names = ", ".join(self.queue[:SHOWN]) + (f", {more} more" if more > 0 else "")
-        holder = UNKNOWN if self.holder is None else self.holder or "-"
-        return (
-            self.name,
-            f"{self.state},quarantined" if self.quarantined else self.state,
-            UNKNOWN if self.enabled is None else "yes" if self.enabled else "no",
-            UNKNOWN if self.gpus is None else str(self.gpus),
-            holder,
-            age(self.since, now),
-            str(len(self.queue)),
-            names,
-        )
-
-    def document(self) -> Json:
-        """For programs; null is what the person may not see."""
-        return {
-            "node": self.name,
-            "state": self.state,
-            "enabled": self.enabled,
-            "gpus": self.gpus,
-            "holder": self.holder,
-            "heldSince": self.since.isoformat() if self.since is not None else None,
-            "queue": list(self.queue),
-            "quarantined": self.quarantined,
-        }
 
 
 def observe(api: ApiServer, namespace: str) -> Observed:
@@ -126,13 +72,13 @@ def observe(api: ApiServer, namespace: str) -> Observed:
         locks = tuple(map(lock_of, api.list(LEASE, LOCK_NAMESPACE).items))
     except Forbidden:
         gaps.append(
-            f"You may not list the Leases of namespace {LOCK_NAMESPACE}: the holders are those "
-            "that processes show, and a quarantine is not seen."
+            f"You may not list the Leases of namespace {LOCK_NAMESPACE}: holders and quarantines "
+            "are those that processes tell of."
         )
     raw, gap = _processes(api, namespace)
     if gap:
         gaps.append(gap)
-    return Observed(nodes, locks, tuple(_readable(raw)), tuple(gaps))
+    return Observed(nodes, locks, tuple(_readable(raw)), not gap, tuple(gaps))
 
 
 def _processes(api: ApiServer, namespace: str) -> tuple[tuple[Json, ...], str]:
@@ -152,8 +98,6 @@ def _processes(api: ApiServer, namespace: str) -> tuple[tuple[Json, ...], str]:
 
 def rows(seen: Observed) -> tuple[NodeRow, ...]:
     """The target nodes by name: those that are enabled, held, or waited for."""
-    nodes = None if seen.nodes is None else {node.name: node for node in seen.nodes}
-    locks = None if seen.locks is None else {lock.facts.node: lock for lock in seen.locks}
     unfinished = [
         process
         for process in seen.processes
@@ -162,34 +106,104 @@ def rows(seen: Observed) -> tuple[NodeRow, ...]:
     names = {process.spec.target_node for process in unfinished}
     names |= {node.name for node in seen.nodes or () if node.enabled}
     names |= {lock.facts.node for lock in seen.locks or ()}
-    return tuple(_row(name, nodes, locks, unfinished) for name in sorted(names))
+    return tuple(_row(name, seen) for name in sorted(names))
 
 
-def _row(
-    name: str,
-    nodes: dict[str, NodeFacts] | None,
-    locks: dict[str, Lock] | None,
-    unfinished: Iterable[TrainingProcess],
-) -> NodeRow:
-    mine = [process for process in unfinished if process.spec.target_node == name]
-    queue = tuple(rival.key for rival in sorted(_waiting(mine), key=order))
-    lock = (locks or {}).get(name)
-    if lock is not None:
-        holder: str | None = lock.facts.holder
-    else:
-        on_node = [process.key for process in mine if process.status.phase in ACTIVE]
-        holder = next(iter(on_node), "" if locks is not None else None)
-    node = (nodes or {}).get(name)
+def _row(name: str, seen: Observed) -> NodeRow:
+    mine = [process for process in seen.processes if process.spec.target_node == name]
+    waiting = _waiting(mine)
+    lock = next((lock for lock in seen.locks or () if lock.facts.node == name), None)
+    node = next((node for node in seen.nodes or () if node.name == name), None)
+    holder = _holder(lock, mine, waiting, locks_known=seen.locks is not None)
+    quarantined = _quarantine(seen.locks, lock, waiting)
+    if holder is not None and quarantined:
+        holder = replace(holder, until=None)
     return NodeRow(
         name=name,
-        state=_state(node, known=nodes is not None),
+        state=_state(node, known=seen.nodes is not None),
         enabled=None if node is None else node.enabled,
         gpus=None if node is None else gpus(node),
+        held=True if holder is not None else False if seen.locks is not None else None,
         holder=holder,
-        since=None if lock is None else lock.since,
-        queue=queue,
-        quarantined="" if lock is None else lock.facts.quarantined,
+        queue=tuple(
+            _place(process, number if seen.all_processes else None)
+            for number, process in enumerate(waiting, start=1)
+        ),
+        quarantined=quarantined,
     )
+
+
+def _holder(
+    lock: Lock | None,
+    on_node: Sequence[TrainingProcess],
+    waiting: Sequence[TrainingProcess],
+    *,
+    locks_known: bool,
+) -> Holder | None:
+    """Who holds a node: by its lock, by its own process, or as those say who wait for it."""
+    told, told_until = _told_holder(waiting)
+    if lock is not None:
+        name, since = lock.facts.holder, lock.since
+        process = next((process for process in on_node if process.key == name), None)
+    else:
+        process = next((one for one in on_node if one.status.phase in ACTIVE), None)
+        name = process.key if process is not None else "" if locks_known else told or ""
+        since = None
+    if not name:
+        return None
+    until = told_until if told in (name, ANOTHER) else None
+    if process is None:
+        return Holder(name, since, until=until)
+    progress, phase = process.status.progress, process.status.phase
+    return Holder(
+        name=name,
+        since=since,
+        phase=phase,
+        percent=None if progress is None else progress.percent,
+        until=(done_at(process.status, None) or until) if phase in TRAINS else None,
+    )
+
+
+def _told_holder(waiting: Iterable[TrainingProcess]) -> tuple[str | None, datetime | None]:
+    """Who holds the node and until when, as the operator told those who wait.
+
+    Of one who is not the next it may tell who goes first; until when is told of a holder only.
+    """
+    for process in waiting:
+        queue = process.status.queue
+        if queue is not None and (queue.position == 1 or queue.held_until is not None):
+            return queue.waiting_for, queue.held_until
+    return None, None
+
+
+def _place(process: TrainingProcess, position: int | None) -> Waiting:
+    queue, reserved = process.status.queue or QueueStatus(), _reserved(process)
+    reason = Reason.WAITING_FOR_NODE if reserved is None else reserved.reason
+    return Waiting(
+        process=process.key,
+        position=position or queue.position,
+        priority=process.spec.priority,
+        starts=queue.estimated_start_time,
+        reason="" if reason == Reason.WAITING_FOR_NODE else reason,
+    )
+
+
+def _reserved(process: TrainingProcess) -> Condition | None:
+    return find(process.status.conditions, ConditionType.NODE_RESERVED)
+
+
+def _quarantine(
+    locks: Sequence[Lock] | None, lock: Lock | None, waiting: Iterable[TrainingProcess]
+) -> str:
+    """Why the node is in quarantine: as its lock says, or those who wait for it."""
+    if locks is not None:
+        return "" if lock is None else lock.facts.quarantined
+    told = (
+        reserved.message
+        for reserved in map(_reserved, waiting)
+        if reserved is not None and reserved.reason == Reason.QUARANTINED
+    )
+    return next(told, "")
 
 
 def _state(node: NodeFacts | None, *, known: bool) -> str:
@@ -207,14 +221,13 @@ def gpus(node: NodeFacts) -> int:
     )
 
 
-def _waiting(processes: Iterable[TrainingProcess]) -> list[Rival]:
-    """Those that stand in the queue, as the operator sees them."""
-    rivals = [
-        as_rival(process)
-        for process in processes
-        if process.metadata.creation_timestamp is not None
-    ]
-    return [rival for rival in rivals if waits(rival)]
+def _waiting(processes: Iterable[TrainingProcess]) -> list[TrainingProcess]:
+    """Those that stand in the queue, as the operator sees them, the next one first."""
+    known = [item for item in processes if item.metadata.creation_timestamp is not None]
+    return sorted(
+        (process for process in known if waits(as_rival(process))),
+        key=lambda process: order(as_rival(process)),
+    )
 
 
 def lock_of(raw: Json) -> Lock:

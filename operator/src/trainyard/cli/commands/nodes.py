@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -10,18 +11,28 @@ import click
 from trainyard.cli import node_overview, node_release, options
 from trainyard.cli.completing import Named, names_of
 from trainyard.cli.errors import CommandError
-from trainyard.cli.output import Format, note, output_option, print_document, print_table
+from trainyard.cli.node_rows import QUEUE_TITLES, TITLES, WIDE_TITLES, NodeRow
+from trainyard.cli.output import Format, note, print_document, print_table
+
+WIDE = "wide"
 
 
 @click.group(invoke_without_command=True)
-@output_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice([str(Format.TABLE), WIDE, str(Format.JSON), str(Format.YAML)]),
+    default=str(Format.TABLE),
+    show_default=True,
+    help="How to print it; wide has more columns and whole queues.",
+)
 @options.cluster_options
 @click.pass_context
 def nodes(context: click.Context, output: str) -> None:
     """Show the target nodes: state, GPUs, holder, queue.
 
     Without a command: one row for each node that is enabled for trainings, held by one, or waited
-    for.
+    for; then one for each process that waits for a node.
     """
     if context.invoked_subcommand is not None:
         return
@@ -29,12 +40,13 @@ def nodes(context: click.Context, output: str) -> None:
     seen = node_overview.observe(cluster.api, cluster.namespace)
     rows = node_overview.rows(seen)
     now = datetime.now(UTC)
-    if output != Format.TABLE:
+    wide = output == WIDE
+    if not wide and output != Format.TABLE:
         found = [row.document() for row in rows]
         print_document({"nodes": found, "gaps": list(seen.gaps)}, Format(output))
         return
     if rows:
-        print_table(node_overview.TITLES, [row.cells(now) for row in rows])
+        _print_tables(rows, now, wide=wide)
     elif not seen.gaps:
         note("No node is enabled for trainings: kubectl label node NODE trainyard.dev/target=true")
     for row in rows:
@@ -42,6 +54,14 @@ def nodes(context: click.Context, output: str) -> None:
             note(f"{row.name} is in quarantine: {row.quarantined}")
     for gap in seen.gaps:
         note(gap)
+
+
+def _print_tables(rows: Sequence[NodeRow], now: datetime, *, wide: bool) -> None:
+    print_table(WIDE_TITLES if wide else TITLES, [row.cells(now, wide=wide) for row in rows])
+    waiting = [cells for row in rows for cells in row.queue_cells(now, wide=wide)]
+    if waiting:
+        click.echo()
+        print_table(QUEUE_TITLES, waiting)
 
 
 @nodes.command()
