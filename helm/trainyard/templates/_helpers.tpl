@@ -88,6 +88,7 @@ progress:
   port: 8080
   maxBodyBytes: {{ int .Values.progress.maxBodyBytes }}
 healthPort: 8081
+log: {format: {{ .Values.log.format }}, level: {{ .Values.log.level }}}
 namespaces: {{ .Values.namespaces | toJson }}
 resyncSeconds: {{ .Values.resyncSeconds }}
 workers: {{ int .Values.workers }}

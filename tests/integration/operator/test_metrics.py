@@ -112,8 +112,7 @@ def test_two_live_trainings_on_a_node_are_counted_and_named(
     )
     assert _live(world, node) == 2
     text = (
-        f"node {node} has 2 live training pods at once: "
-        f"{world.namespace}/one, {world.namespace}/two"
+        f"Node {node}: 2 live training pods at once: {world.namespace}/one, {world.namespace}/two"
     )
     assert text in world.operator.log()
     for name in ("one", "two"):

@@ -77,6 +77,7 @@ class OperatorProcess:
         whole = {
             # One that was killed would be waited for; tests of the lead turn it on.
             "leaderElection": {"enabled": False},
+            "log": {"level": "DEBUG" if os.environ.get("TRAINYARD_TEST_DEBUG") else "INFO"},
             **self.settings,
             "progress": {"url": self.url, "port": self.progress_port},
             "health_port": self.health_port,
@@ -132,7 +133,6 @@ class OperatorProcess:
             "HOME": str(self.folder),
             "NO_PROXY": "*",
             "TRAINYARD_SETTINGS": str(self._settings_file),
-            "TRAINYARD_LOG_LEVEL": "DEBUG" if os.environ.get("TRAINYARD_TEST_DEBUG") else "INFO",
             "KUBECONFIG": str(self.kubeconfig),
             "AWS_ACCESS_KEY_ID": self.account.access_key,
             "AWS_SECRET_ACCESS_KEY": self.account.secret_key,

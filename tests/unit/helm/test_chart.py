@@ -12,6 +12,7 @@ from rendering import CHART, NAMESPACE, REPOSITORY, RenderingRefused, kinds, one
 
 from trainyard.decide.facts import OnBusyNode
 from trainyard.notify.smtp import Security
+from trainyard.operator.logs import LogFormat, LogSettings
 from trainyard.operator.notification_settings import (
     NotificationSettings,
     RecipientSettings,
@@ -68,6 +69,7 @@ def test_every_setting_can_be_set() -> None:
         ),
         datasets=DatasetSettings(max_samples=50_000_000, max_size="1.5Ti"),
         progress=ProgressSettings(url="http://10.96.0.9:8080", max_body_bytes=2048),
+        log=LogSettings(format=LogFormat.JSON, level="DEBUG"),
         namespaces=("a", "b"),
         resync_seconds=60,
         workers=2,

@@ -45,10 +45,13 @@ class Inbox:
         if self.after_text is not None:
             return self.after_text
         self.busy += 1
-        await asyncio.sleep(self.wait_seconds)
-        self.received.append(envelope)
-        await asyncio.sleep(self.wait_seconds)
-        self.busy -= 1
+        try:
+            await asyncio.sleep(self.wait_seconds)
+            self.received.append(envelope)
+            await asyncio.sleep(self.wait_seconds)
+        finally:
+            # Also when the sender is gone, which ends this where it is.
+            self.busy -= 1
         assert server.transport is not None
         self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return "250 taken"

@@ -64,7 +64,7 @@ def test_second_live_pod_of_a_node_counts_once_and_names_both(
     assert watched.shows(pod("a"), pod("b")) == 1, "news of the same pods are not another one"
     (record,) = caplog.records
     assert record.levelname == "ERROR"
-    assert record.getMessage() == ("node gpu-1 has 2 live training pods at once: demo/a, demo/b")
+    assert record.getMessage() == "2 live training pods at once: demo/a, demo/b"
 
 
 def test_a_third_one_counts_and_so_does_the_next_time() -> None:

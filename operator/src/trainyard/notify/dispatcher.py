@@ -117,12 +117,11 @@ class Dispatcher:
         except TimeoutError:
             outcome = Unknown("it was tried for too long; it is not sent twice")
         except Exception:
-            log.exception("TrainingProcess %s: a message failed", message.process.key)
+            log.exception("a message failed")
             outcome = Unknown("a fault of the operator: see its log; it is not sent twice")
         if isinstance(outcome, NotDelivered | Unknown):
             log.warning(
-                "TrainingProcess %s: %s was not told (try %d): %s",
-                message.process.key,
+                "%s was not told (try %d): %s",
                 message.recipient.shown,
                 message.attempt,
                 outcome.message,

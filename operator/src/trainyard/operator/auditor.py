@@ -16,6 +16,7 @@ from trainyard.cluster import parse
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.resources import NODE, POD
 from trainyard.decide.facts import PodFacts
+from trainyard.operator.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ class Auditor:
         if uids <= known:
             return
         names = ", ".join(sorted(f"{pod.namespace}/{pod.name}" for pod in live))
-        log.error("node %s has %d live training pods at once: %s", node, len(live), names)
+        with about(NODE.kind, node, node=node):
+            log.error("%d live training pods at once: %s", len(live), names)
         self._on_double_placement()
 
 

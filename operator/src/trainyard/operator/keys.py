@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from trainyard.api.meta import (
@@ -25,6 +26,7 @@ from trainyard.cluster.resources import (
     TEMPLATE,
     ResourceType,
 )
+from trainyard.operator.logs import about
 
 NODE_LOCK = "Node"
 """Kind of the key under which the lock of a node is looked after."""
@@ -39,6 +41,19 @@ class Key:
     kind: str
     key: str
     """`namespace/name`, or the node's name."""
+
+
+def about_key(key: Key, cache: Cache) -> AbstractContextManager[None]:
+    """Whatever is logged meanwhile is about the object of a key."""
+    if key.kind == NODE_LOCK:
+        return about(NODE_LOCK, key.key, node=key.key)
+    raw = cache.get(BY_KIND[key.kind], key.key) or {}
+    return about(
+        key.kind,
+        key.key,
+        uid=str(parse.metadata(raw).get("uid") or ""),
+        node=str((raw.get("spec") or {}).get("targetNode") or ""),
+    )
 
 
 def affected(type_: ResourceType, raw: Json, cache: Cache) -> set[Key]:

@@ -33,6 +33,7 @@ from trainyard.api.meta import Json
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.errors import AlreadyExists, ApiError, Conflict
 from trainyard.cluster.resources import LEASE
+from trainyard.operator.logs import about
 from trainyard.operator.settings import LONGEST_LEASE_SECONDS, LeaderElectionSettings
 
 log = logging.getLogger(__name__)
@@ -103,10 +104,11 @@ class Elector:
             self._thread.join(RELEASE_SECONDS)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self.step()
-            self._stop.wait(self._settings.retry_seconds)
-        self._release()
+        with about(LEASE.kind, self._name):
+            while not self._stop.is_set():
+                self.step()
+                self._stop.wait(self._settings.retry_seconds)
+            self._release()
 
     def step(self) -> None:
         """One look: renew the Lease, or take it if nobody holds it any more."""
@@ -122,11 +124,11 @@ class Elector:
             self._complain(str(error))
         except Exception:
             # Without this thread nobody would ever lead here again.
-            log.exception("the Lease %s: the look failed", self._name)
+            log.exception("the look failed")
         else:
             self._complain("")
         if self._lease is not None and self._overdue():
-            log.warning("the Lease %s was not renewed in time", self._name)
+            log.warning("not renewed in time")
             self._lease = None
         self._tell()
 
@@ -148,7 +150,7 @@ class Elector:
         if holder and holder != self._identity and not self._silent(spec, begun):
             return
         if holder and holder != self._identity:
-            log.info("the Lease %s of %s has run out", self._name, holder)
+            log.info("that of %s has run out", holder)
         transitions = spec.get("leaseTransitions")
         taken = self._spec(transitions=(transitions if isinstance(transitions, int) else 0) + 1)
         self._lease, self._renewed = self._api.replace(LEASE, {**found, "spec": taken}), begun
@@ -190,7 +192,7 @@ class Elector:
         try:
             self._api.replace(LEASE, {**lease, "spec": spec})
         except ApiError as error:
-            log.info("the Lease %s is not given back, it runs out: %s", self._name, error)
+            log.info("not given back, it runs out: %s", error)
 
     def _tell(self) -> None:
         leads = self._lease is not None
@@ -198,9 +200,9 @@ class Elector:
             return
         self._told = leads
         if leads:
-            log.info("leading, by the Lease %s", self._name)
+            log.info("leading")
         else:
-            log.warning("no longer leading, standing by for the Lease %s", self._name)
+            log.warning("no longer leading, standing by")
         self._on_change(leads)
 
     def _spec(self, transitions: int) -> Json:
@@ -216,7 +218,7 @@ class Elector:
     def _complain(self, complaint: str) -> None:
         """Log what is wrong, once for as long as it stays the same."""
         if complaint and complaint != self._complaint:
-            log.warning("the Lease %s cannot be had now: %s", self._name, complaint)
+            log.warning("cannot be had now: %s", complaint)
         self._complaint = complaint
 
 

@@ -28,6 +28,7 @@ from trainyard.cluster.errors import ApiError
 from trainyard.cluster.resources import DATASET, JOB, POD, PROCESS
 from trainyard.cluster.tokens import Sender, review
 from trainyard.operator.keys import Key
+from trainyard.operator.logs import about
 from trainyard.operator.reports import ReportOutcome
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,11 @@ Counted = Callable[[ReportOutcome], None]
 class Refused(Exception):
     """A report that is dropped, and what its sender is told."""
 
-    def __init__(self, outcome: ReportOutcome, status: int, message: str) -> None:
+    def __init__(
+        self, outcome: ReportOutcome, status: int, message: str, sender: Sender | None = None
+    ) -> None:
         super().__init__(message)
-        self.outcome, self.status = outcome, status
+        self.outcome, self.status, self.sender = outcome, status, sender
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,7 @@ class ProgressService:
             await self._take(request)
         except Refused as refusal:
             self._counted(refusal.outcome)
-            level = logging.DEBUG if refusal.outcome is ReportOutcome.STANDBY else logging.INFO
-            log.log(level, "report refused: %s", refusal)
+            _say(refusal, request.remote)
             answer = web.json_response({"message": str(refusal)}, status=refusal.status)
             if refusal.outcome in (ReportOutcome.STANDBY, ReportOutcome.TOO_LARGE):
                 # Kept open, it would bring every report of the run to a standby; or the rest of
@@ -137,21 +139,19 @@ class ProgressService:
             raise Refused(ReportOutcome.BAD_TOKEN, 401, "the token is not valid here")
         subject = self._subject(sender)
         if subject is None:
-            raise Refused(ReportOutcome.UNKNOWN_POD, 403, "the pod is not one of ours")
+            raise Refused(ReportOutcome.UNKNOWN_POD, 403, "the pod is not one of ours", sender)
         try:
             report = ProgressReport.model_validate_json(body)
         except ValidationError as error:
-            raise Refused(
-                ReportOutcome.MALFORMED, 422, f"not a report: {error.errors()[0]['msg']}"
-            ) from None
+            message = f"not a report: {error.errors()[0]['msg']}"
+            raise Refused(ReportOutcome.MALFORMED, 422, message, sender) from None
         if (report.kind, report.uid, report.attempt) != (
             subject.kind,
             subject.uid,
             subject.attempt,
         ):
-            raise Refused(
-                ReportOutcome.OTHER_OBJECT, 403, "the report is about something else than the pod"
-            )
+            message = "the report is about something else than the pod"
+            raise Refused(ReportOutcome.OTHER_OBJECT, 403, message, sender)
         self._sink(report, subject.key)
 
     async def _sender(self, token: str) -> Sender | None:
@@ -191,3 +191,13 @@ class ProgressService:
             key = Key(DATASET.kind, f"{sender.namespace}/{labels[LABEL_DATASET]}")
             return Subject(key, owner, 1, "snapshot")
         return None
+
+
+def _say(refusal: Refused, address: str | None) -> None:
+    """Log a refusal, and who sent the report as far as that is known for sure."""
+    sender = refusal.sender
+    if sender is not None:
+        with about(POD.kind, f"{sender.namespace}/{sender.pod_name}", uid=sender.pod_uid):
+            log.info("report refused: %s", refusal)
+    elif refusal.outcome is not ReportOutcome.STANDBY:
+        log.info("report from %s refused: %s", address, refusal)

@@ -80,9 +80,9 @@ class Reconciler:
         if key.kind == NODE_LOCK:
             tended = self._lock.tend(key.key, self._clock())
             if tended.quarantined:
-                log.warning("node %s: quarantined: %s", key.key, tended.quarantined)
+                log.warning("quarantined: %s", tended.quarantined)
             if tended.released:
-                log.info("node %s: lock released: %s", key.key, tended.released)
+                log.info("lock released: %s", tended.released)
             if tended.quarantined or tended.released:
                 # Locks are not watched: who waits for the node is told here.
                 self._wake(waiting_for_node(key.key, self._cache))
@@ -103,7 +103,7 @@ class Reconciler:
                     return self._process(key.key, newest, self._clock())
             decision = self._decide(key, now)
         except UnreadableObject as error:
-            log.warning("%s %s: cannot be read: %s", key.kind, key.key, error)
+            log.warning("cannot be read: %s", error)
             return None
         if decision is None:
             return None
@@ -147,7 +147,7 @@ class Reconciler:
                     case _:
                         raise
         if isinstance(refused, Refused):
-            log.info("TrainingProcess %s: not started: %s", key, refused.message)
+            log.info("not started: %s", refused.message)
             status = when_refused(facts.process, status, refused.message, now)
         events = happenings(facts.process.status, status)
         again = self._finish(
@@ -183,7 +183,7 @@ class Reconciler:
         if self._applier.write_status(BY_KIND[key.kind], raw, decision.status):
             written()
             for happening in decision.events:
-                log.info("%s %s: %s: %s", key.kind, key.key, happening.reason, happening.message)
+                log.info("%s (%s)", happening.message, happening.reason)
                 self._applier.tell(raw, happening, now)
         if decision.look_again_at is None:
             return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import signal
 import time
@@ -36,7 +37,7 @@ from trainyard.decide.outbox import Message
 from trainyard.operator import handlers
 from trainyard.operator.feed import Feed
 from trainyard.operator.health import Health, HealthService
-from trainyard.operator.keys import Key
+from trainyard.operator.keys import Key, about_key
 from trainyard.operator.leader import Elector
 from trainyard.operator.metrics import Metrics, Vitals
 from trainyard.operator.notifier import Notifier
@@ -195,8 +196,8 @@ class Runtime:
         for uid in await self._in_thread(self._notifier.finish):
             for raw in self._cache.all(PROCESS):
                 if parse.metadata(raw).get("uid") == uid:
-                    with contextlib.suppress(ApiError):
-                        key = Key(PROCESS.kind, parse.key_of(raw))
+                    key = Key(PROCESS.kind, parse.key_of(raw))
+                    with contextlib.suppress(ApiError), about_key(key, self._cache):
                         await self._in_thread(self._reconciler.reconcile, key)
 
     def _wake(self, keys: set[Key]) -> None:
@@ -333,29 +334,39 @@ class Runtime:
                     self._queue.add(key)
                     await asyncio.sleep(LATE_RENEWAL_SECONDS)
                 continue
-            begun, failure = time.monotonic(), None
+            begun = time.monotonic()
             self._health.pass_begun(number, f"{key.kind} {key.key}")
+            failure = None
             try:
-                again = await self._in_thread(self._reconciler.reconcile, key)
-                if again is not None:
-                    self._queue.add_after(key, again)
-            except Conflict as error:
-                log.debug("%s %s: %s", key.kind, key.key, error)
-                failure = "conflict"
-            except ApiError as error:
-                log.warning("%s %s: %s", key.kind, key.key, error)
-                failure = "api"
-            except Exception:
-                # One object must not stop the others; it is tried again, later each time.
-                log.exception("%s %s: the pass failed", key.kind, key.key)
-                failure = "other"
+                with about_key(key, self._cache):
+                    failure = await self._pass(key)
             finally:
                 self._health.pass_over(number)
                 self._metrics.pass_over(key.kind, time.monotonic() - begun, failure)
                 self._queue.done(key, failed=failure is not None)
 
+    async def _pass(self, key: Key) -> str | None:
+        """One pass over a key; why it failed, as the metrics call it."""
+        try:
+            again = await self._in_thread(self._reconciler.reconcile, key)
+        except Conflict as error:
+            log.debug("the pass is repeated: %s", error)
+            return "conflict"
+        except ApiError as error:
+            log.warning("the pass is repeated: %s", error)
+            return "api"
+        except Exception:
+            # One object must not stop the others; it is tried again, later each time.
+            log.exception("the pass failed and is repeated")
+            return "other"
+        if again is not None:
+            self._queue.add_after(key, again)
+        return None
+
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await self._loop.run_in_executor(self._pool, function, *arguments)
+        # With what is being worked on: lines that are printed there name it.
+        here = contextvars.copy_context()
+        return await self._loop.run_in_executor(self._pool, here.run, function, *arguments)
 
     @contextlib.asynccontextmanager
     async def _web(self) -> AsyncIterator[None]:

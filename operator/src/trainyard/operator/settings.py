@@ -14,6 +14,7 @@ from trainyard.api.documents import DocumentError, load_yaml
 from trainyard.api.run import StoreLocation
 from trainyard.api.template import QUANTITY, ImageByDigest, Quantity
 from trainyard.decide.facts import OnBusyNode
+from trainyard.operator.logs import LogSettings
 from trainyard.operator.notification_settings import NotificationSettings
 
 SETTINGS_ENV = "TRAINYARD_SETTINGS"
@@ -251,6 +252,8 @@ class Settings(StrictModel):
     progress: ProgressSettings = ProgressSettings()
     health_port: Annotated[int, Field(ge=1, le=65535)] = 8081
     """Port of /healthz, /readyz and /metrics."""
+    log: LogSettings = LogSettings()
+    """What is printed, and how."""
     namespaces: tuple[str, ...] = ()
     """Namespaces that are served; empty: all."""
     resync_seconds: Annotated[float, Field(ge=5)] = 300.0
