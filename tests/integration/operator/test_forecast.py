@@ -70,9 +70,16 @@ def test_who_waits_is_told_when_it_starts_and_idle_objects_are_not_rewritten(
 
     soon = hour.model_copy(update={"estimated_remaining_seconds": 600})
     assert hold.run.report(soon) == 204
+    _wait_for_remaining(world, 600)
+    # Times alone are told a minute later; with a new place, at once.
+    world.patch(PROCESS, "third", {"spec": {"priority": 5}})
     eventually(
-        "the new estimate",
-        lambda: _when(_queue(world, "third"), "heldUntil") < told - timedelta(minutes=30),
+        "the new estimates",
+        lambda: all(
+            _when(_queue(world, name), "heldUntil") < told - timedelta(minutes=30)
+            for name in ("second", "third")
+        ),
+        within=30,
     )
     hold.let_go.set()
     world.succeeds("second")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,7 +26,13 @@ from trainyard.api.process_status import ProcessPhase, QueueStatus
 from trainyard.api.reasons import ConditionType
 from trainyard.decide.conditions import find
 from trainyard.decide.facts import ProcessFacts, ReceivedReport, Rival
-from trainyard.decide.forecast import Forecast, forecast, queue_status, tolerance
+from trainyard.decide.forecast import (
+    Forecast,
+    forecast,
+    look_again_at,
+    queue_status,
+    tolerance,
+)
 from trainyard.decide.process import decide_process
 from trainyard.decide.queue import Place, place
 
@@ -134,6 +141,103 @@ def test_two_hours_of_1440_reports_that_contradict_each_other_are_a_score_of_wri
     assert writes <= 20
 
 
+def hours_of(left: Callable[[float], float | None], hours: float) -> list[QueueStatus]:
+    """What is written while a holder reports every 5 s how many seconds it thinks are left."""
+    spot, shown, writes = Place(1, 1, "a/b"), None, []
+    for second in range(0, round(hours * 3600), 5):
+        said = left(second)
+        end = None if said is None else after(second + said)
+        found = queue_status(shown, spot, Forecast(end, end), after(second))
+        if found != shown:
+            writes.append(found)
+        shown = found
+    return writes
+
+
+def test_an_hour_of_reports_that_swing_by_a_third_is_a_score_of_writes() -> None:
+    dice = random.Random(1)
+    assert len(hours_of(lambda second: (4000 - second) * dice.uniform(0.7, 1.3), 1)) <= 30
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param((60, 36000), id="soon and late in turn"),
+        pytest.param((600, None), id="something and nothing in turn"),
+        pytest.param((0, 0), id="always now"),
+    ],
+)
+def test_whatever_is_said_there_are_two_writes_a_minute_at_most(
+    said: tuple[float | None, ...],
+) -> None:
+    assert len(hours_of(lambda second: said[round(second) // 5 % 2], 1)) <= 120
+
+
+def test_a_wait_that_became_short_is_told_after_a_minute() -> None:
+    writes = hours_of(lambda second: 36000 if second < 5 else 300, 0.1)
+    assert [found.estimated_at for found in writes[:2]] == [NOW, after(60)]
+    assert writes[1].held_until == after(360)
+
+
+def test_a_wait_that_became_longer_is_told_after_a_tenth_of_what_it_was() -> None:
+    writes = hours_of(lambda second: (3600 if second < 5 else 36000) - second, 0.5)
+    first = writes[1].estimated_at
+    assert first is not None
+    assert after(300) < first <= after(360)
+
+
+SHOWN = QueueStatus(
+    position=2,
+    waiting_for="a/b",
+    held_until=after(6000),
+    estimated_start_time=after(9000),
+    estimated_at=NOW,
+)
+MOVED = Forecast(after(600), after(3600))
+
+
+@pytest.mark.parametrize("spot", [Place(1, 2, "a/b"), Place(2, 2, "c/d")])
+def test_a_new_place_or_holder_has_its_times_at_once(spot: Place) -> None:
+    found = queue_status(SHOWN, spot, MOVED, after(5))
+    assert (found.held_until, found.estimated_start_time) == (after(600), after(3600))
+    assert found.estimated_at == after(5)
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    long_ago = after(-7200)
+    soon = Forecast(long_ago + timedelta(minutes=10), long_ago + timedelta(minutes=20))
+    found = queue_status(SHOWN, Place(2, 2, "a/b"), soon, long_ago)
+    assert (found.held_until, found.estimated_at) == (soon.held_until, long_ago)
+
+
+def test_a_status_that_somebody_else_wrote_is_mended() -> None:
+    strange = QueueStatus(position=2, waiting_for="a/b", estimated_at=NOW)
+    found = queue_status(strange, Place(2, 2, "a/b"), Forecast(), after(5))
+    assert found == QueueStatus(position=2, waiting_for="a/b")
+    assert queue_status(strange, Place(2, 2, "a/b"), MOVED, after(90)).held_until == after(600)
+
+
+class TestLooksAgain:
+    def test_when_other_times_may_be_written(self) -> None:
+        kept = queue_status(SHOWN, Place(2, 2, "a/b"), MOVED, after(5))
+        assert kept == SHOWN
+        assert look_again_at(kept, MOVED, after(5)) == after(60)
+
+    def test_when_the_holder_is_overdue(self) -> None:
+        shown = queue_status(None, Place(1, 1, "a/b"), MOVED, NOW)
+        assert look_again_at(shown, MOVED, NOW) == after(661)
+        assert look_again_at(shown, MOVED, after(662)) is None
+
+    def test_and_then_says_nothing_of_its_end(self) -> None:
+        known = waiting(TestSentence.CATS)
+        first = decide_process(known, NOW)
+        assert first.look_again_at == after(42 * 60 + 61)
+        late = decide_process(with_status(known, first.status), first.look_again_at).status
+        assert late.queue == QueueStatus(position=1, waiting_for="team/other")
+        assert late.display is not None
+        assert late.display.eta == ""
+
+
 def waiting(*rivals: Rival) -> ProcessFacts:
     return joined(process=process("me"), rivals=rivals, lease=OTHERS_LEASE)
 
@@ -155,6 +259,7 @@ class TestSentence:
             waiting_for="team/other",
             held_until=after(42 * 60),
             estimated_start_time=after(72 * 60),
+            estimated_at=NOW,
         )
         assert status.display is not None
         assert (status.display.eta, status.display.queue) == (

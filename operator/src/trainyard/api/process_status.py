@@ -128,6 +128,9 @@ class QueueStatus(ApiModel):
     estimated_start_time: datetime | None = None
     """When it will probably start. Like heldUntil it is written anew only when it is wrong by more
     than a minute, and by more than a tenth of the wait."""
+    estimated_at: datetime | None = None
+    """When these two times were written. Others follow after a minute, or a tenth of the wait, at
+    the earliest."""
 
 
 class ProgressStatus(ApiModel):

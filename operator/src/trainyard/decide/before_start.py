@@ -17,7 +17,7 @@ from trainyard.decide.data_status import data_status
 from trainyard.decide.deadlines import start_deadline
 from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import JobFacts, ProcessFacts
-from trainyard.decide.forecast import Forecast, forecast, queue_status
+from trainyard.decide.forecast import Forecast, forecast, look_again_at, queue_status
 from trainyard.decide.inputs import resolve_now
 from trainyard.decide.naming import named, why_quarantined
 from trainyard.decide.node import check_node
@@ -170,6 +170,9 @@ def _wait(facts: ProcessFacts, draft: StatusDraft, spot: Place, found: Forecast)
         f"of {spot.length} that wait{starts}",
     )
     draft.changes["queue"] = queue
+    again = look_again_at(queue, found, draft.now)
+    if again is not None:
+        draft.again(again)
     draft.show(
         queue=f"{place_}, after {holder}",
         eta="" if start is None else f"starts {display.moment(start)}",

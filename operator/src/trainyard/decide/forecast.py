@@ -2,7 +2,8 @@
 
 An idle object is rewritten only when its place or its holder changes, or when what it says about
 a time is wrong by more than `tolerance`: a minute, or a tenth of the wait if that is more. That is
-why times of day are shown and no minutes that are left.
+why times of day are shown and no minutes that are left. A holder that contradicts itself at each
+report does not have it rewritten at each: for as long as that tolerance, what was said stays.
 """
 
 from __future__ import annotations
@@ -57,15 +58,51 @@ def queue_status(
     old: QueueStatus | None, spot: Place, found: Forecast, now: datetime
 ) -> QueueStatus:
     """`status.queue`: of what was said before, everything stays that is still about right."""
-    same = old is not None and old.waiting_for == spot.waiting_for
+    before = old or QueueStatus()
+    same = before.waiting_for == spot.waiting_for
+    held = _steady(before.held_until if same else None, found.held_until, now)
+    starts = _steady(before.estimated_start_time, found.starts_at, now)
+    times = (before.held_until, before.estimated_start_time)
+    at = before.estimated_at
+    if (held, starts) != times:
+        if same and before.position == spot.position and now < due_at(before, found, now):
+            held, starts = times
+        else:
+            at = now.replace(microsecond=0)
     return QueueStatus(
         position=spot.position,
         waiting_for=spot.waiting_for,
-        held_until=_steady(old.held_until if same and old else None, found.held_until, now),
-        estimated_start_time=_steady(
-            old.estimated_start_time if old else None, found.starts_at, now
-        ),
+        held_until=held,
+        estimated_start_time=starts,
+        estimated_at=None if held is None and starts is None else at,
     )
+
+
+def due_at(shown: QueueStatus, found: Forecast, now: datetime) -> datetime:
+    """From when on other times than those that are shown may be written.
+
+    A wait that has become short is told soon, whatever it was thought to be before.
+    """
+    at = shown.estimated_at
+    if at is None or at > now:
+        # Nothing was told; or the clock was set back.
+        return now
+    ends = (shown.held_until, shown.estimated_start_time, found.held_until, found.starts_at)
+    return at + tolerance(min((end - now for end in ends if end is not None), default=timedelta()))
+
+
+def look_again_at(shown: QueueStatus, found: Forecast, now: datetime) -> datetime | None:
+    """When to decide again although nothing happens; None: not for these times.
+
+    When other times may be written that were found too soon, and when the holder is overdue.
+    """
+    wrong = (shown.held_until, shown.estimated_start_time) != (
+        _steady(shown.held_until, found.held_until, now),
+        _steady(shown.estimated_start_time, found.starts_at, now),
+    )
+    overdue = found.held_until and found.held_until + LEAST_TOLERANCE + timedelta(seconds=1)
+    times = (due_at(shown, found, now) if wrong else None, overdue)
+    return min((time for time in times if time is not None and time > now), default=None)
 
 
 def tolerance(wait: timedelta) -> timedelta:
