@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.builders import SETTINGS, facts, manifest, process, trained_model
+from trainyard.cluster import existing
 from trainyard.cluster.artefacts import ArtefactReader
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.existing import ExistingRuns
@@ -28,8 +29,10 @@ class Away(FolderStore):
     """A store that may not answer."""
 
     away = False
+    reads = 0
 
     def read_bytes(self, uri: str, *arguments: Any, **more: Any) -> bytes:
+        self.reads += 1
         if self.away:
             raise StoreUnavailable("no answer from the store")
         return super().read_bytes(uri, *arguments, **more)
@@ -65,8 +68,8 @@ class World:
         self.store.write_bytes(f"{location}/manifest.json", made.model_dump_json().encode())
 
     def found(self) -> str | None:
-        existing = self.runs.like(self.facts)
-        return existing.model if isinstance(existing, ExistingRun) else None
+        found = self.runs.like(self.facts)
+        return found.model if isinstance(found, ExistingRun) else None
 
 
 @pytest.fixture
@@ -103,6 +106,45 @@ def test_store_that_does_not_answer_is_no_reason_to_train(world: World) -> None:
     assert world.runs.like(world.facts) == Unavailable(
         "the artefacts cannot be verified yet: no answer from the store"
     )
+
+
+def test_what_was_passed_over_is_not_read_again_for_the_same_process(world: World) -> None:
+    world.model("broken")
+    world.store.write_bytes(f"{world.root}/runs/demo/broken/1/model.pth", b"w-eight")
+    assert world.found() is None
+    reads = world.store.reads
+    assert world.found() is None
+    assert world.store.reads == reads
+    world.store.write_bytes(f"{world.root}/runs/demo/broken/1/model.pth", WEIGHTS)
+    world.facts = replace(world.facts, process=process(onExistingRun="Reuse", uid="another"))
+    assert world.found() == "broken"
+
+
+def test_store_that_did_not_answer_is_asked_again(world: World) -> None:
+    world.model("older")
+    world.store.away = True
+    world.runs.like(world.facts)
+    world.store.away = False
+    assert world.found() == "older"
+
+
+def test_what_is_remembered_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(existing, "REMEMBERED", 2)
+    world.model("liar", fingerprint="0" * 64)
+    for uid in "abcd":
+        world.facts = replace(world.facts, process=process(onExistingRun="Reuse", uid=uid))
+        world.found()
+    assert len(world.runs._passed_over) == 2
+
+
+def test_model_at_no_place_of_a_store_is_passed_over(world: World) -> None:
+    """Users may make one; it must not have their runs wait for a store that will not answer."""
+    location = f"{world.root}/runs/demo/../../runs/demo/x/1"
+    artefacts = {"location": location, "weights": None}
+    world.cache.put(
+        MODEL, trained_model("odd", fingerprint=world.mark, artefacts=artefacts).to_wire()
+    )
+    assert world.runs.like(world.facts) is None
 
 
 def test_nothing_is_read_for_a_process_that_always_trains(world: World) -> None:

@@ -74,9 +74,15 @@ def test_refused_is_also(known: ProcessFacts) -> None:
 
 
 def test_of_two_made_in_the_same_second_the_first_by_name_stays() -> None:
-    twin = replace(OLDER, created=after(-3600))
+    twin = replace(OLDER, created=after(-3600), phase=None)
     assert status(asked(rivals=(replace(twin, key="demo/a"),))).phase is ProcessPhase.FAILED
     assert status(asked(rivals=(replace(twin, key="demo/z"),))).phase is ProcessPhase.QUEUED
+
+
+def test_of_two_made_in_the_same_second_who_was_let_in_stays() -> None:
+    """Its name may come later: it was looked at before the other was there."""
+    twin = replace(OLDER, key="demo/z", created=after(-3600), phase=ProcessPhase.QUEUED)
+    assert status(asked(rivals=(twin,))).phase is ProcessPhase.FAILED
 
 
 @pytest.mark.parametrize(

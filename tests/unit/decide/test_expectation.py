@@ -58,6 +58,12 @@ class TestPastRun:
         assert found is not None
         assert found.seconds == 600
 
+    def test_does_not_count_a_crash_before_what_it_resumed_from(self) -> None:
+        crash, first = attempt(1, 0, 50), attempt(2, 100, 700)
+        found = past_run(finished(crash, first, attempt(3, 5000, 5300, resumedFromEpoch=20)))
+        assert found is not None
+        assert found.seconds == 900
+
     def test_knows_epochs_and_images(self) -> None:
         found = past_run(
             finished(

@@ -31,7 +31,13 @@ from trainyard.decide.facts import (
     VerifiedSnapshot,
 )
 from trainyard.stores.base import ObjectInfo, Store, join
-from trainyard.stores.errors import ArtefactMismatch, ObjectNotFound, ObjectTooLarge, StoreError
+from trainyard.stores.errors import (
+    ArtefactMismatch,
+    InvalidUri,
+    ObjectNotFound,
+    ObjectTooLarge,
+    StoreError,
+)
 from trainyard.stores.verify import newest_checkpoint, verify_manifest
 
 REMEMBERED = 1024
@@ -57,7 +63,8 @@ class ArtefactReader:
         """Whether every file of a finished run is what its manifest states."""
         try:
             manifest = verify_manifest(self._store, location, manifest_sha256)
-        except ArtefactMismatch as error:
+        except (ArtefactMismatch, InvalidUri, ObjectTooLarge) as error:
+            # None of them mends by itself.
             return Mismatch(f"{error}: create a new process to train again")
         except StoreError as error:
             return Unavailable(f"the artefacts cannot be verified yet: {error}")

@@ -10,7 +10,7 @@ from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.conditions import is_true
 from trainyard.decide.draft import StatusDraft
-from trainyard.decide.facts import OnBusyNode, ProcessFacts
+from trainyard.decide.facts import OnBusyNode, ProcessFacts, Rival
 from trainyard.decide.naming import named
 from trainyard.decide.queue import as_rival
 
@@ -24,7 +24,7 @@ def is_refused(facts: ProcessFacts, draft: StatusDraft) -> bool:
     if facts.settings.on_busy_node is not OnBusyNode.REJECT or _was_there(facts, draft):
         return False
     me = as_rival(facts.process)
-    older = [rival for rival in facts.rivals if (rival.created, rival.key) < (me.created, me.key)]
+    older = [rival for rival in facts.rivals if _came_before(rival, me)]
     if not older:
         return False
     first = min(older, key=lambda rival: (rival.created, rival.key))
@@ -39,6 +39,17 @@ def is_refused(facts: ProcessFacts, draft: StatusDraft) -> bool:
     draft.condition(ConditionType.NODE_RESERVED, False, Reason.NODE_BUSY, message)
     draft.fail(Reason.NODE_BUSY, message)
     return True
+
+
+def _came_before(rival: Rival, me: Rival) -> bool:
+    """Whether the rival is the older.
+
+    Of two made in the same second, which is all that their times tell: who was let in already,
+    else the first by name.
+    """
+    if rival.created != me.created:
+        return rival.created < me.created
+    return rival.phase is not None or rival.key < me.key
 
 
 def _was_there(facts: ProcessFacts, draft: StatusDraft) -> bool:

@@ -46,10 +46,8 @@ def past_run(process: TrainingProcess) -> PastRun | None:
     status, spec = process.status, process.spec
     if status.phase is not ProcessPhase.SUCCEEDED or not status.attempts:
         return None
-    last = status.attempts[-1]
-    whole = status.attempts if last.resumed_from_epoch else (last,)
-    finished = last.finish_time
-    seconds = sum(map(_seconds, whole))
+    finished = status.attempts[-1].finish_time
+    seconds = sum(map(_seconds, _of_one_training(status.attempts)))
     if finished is None or seconds <= 0:
         return None
     epochs = None if status.progress is None else status.progress.epochs
@@ -60,6 +58,15 @@ def past_run(process: TrainingProcess) -> PastRun | None:
         work=_work(status, epochs),
         finished=finished,
     )
+
+
+def _of_one_training(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The last attempt, and those that it went on from; not what was lost before them."""
+    first = max(
+        (place for place, attempt in enumerate(attempts) if not attempt.resumed_from_epoch),
+        default=0,
+    )
+    return attempts[first:]
 
 
 def _seconds(attempt: Attempt) -> float:
