@@ -63,6 +63,7 @@ POD = PodFacts(
     phase="Running",
     target_node="gpu-1",
     node="gpu-1",
+    image="trainer:1",
 )
 LEASE = LeaseFacts(
     name="node-1",

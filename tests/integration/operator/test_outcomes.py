@@ -16,7 +16,7 @@ ENDINGS: dict[str, tuple[Script, str, str]] = {
     ),
     "bad-data-mute": (fails(65), "BadData", "images or labels cannot be used"),
     "store": (fails(69), "StoreUnavailable", "the object store did not answer"),
-    "stopped": (fails(75), "Interrupted", "told to stop, and not by Kubernetes"),
+    "stopped": (fails(75), "Interrupted", "was killed, and not by Kubernetes"),
     "bad-config": (fails(78), "InvalidRunFile", "run.yaml"),
     "no-gpu": (fails(80), "GPUNotVisible", "resources.gpus: 0"),
     "gpu-memory": (fails(81), "GPUOutOfMemory", "a smaller batchSize or imageSize"),

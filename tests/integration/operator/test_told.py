@@ -17,12 +17,12 @@ def test_describe_shows_cause_remedy_and_the_end_of_the_log(world: World) -> Non
     causes = {
         "memory": (fails(137, oom_killed=True), "raise resources.memory"),
         "disk": (
-            fails(70, "DiskFull", "the disk under /tmp is full: give the node more of it"),
+            fails(74, "DiskFull", "the disk under /tmp is full: give the node more of it"),
             "give the node more of it",
         ),
         "credentials": (
-            fails(69, "StoreUnavailable", "the store refuses access to s3://b/k (403)"),
-            "the credentials in Secret trainyard-store are right",
+            fails(69, "StoreAccessDenied", "the store refuses access to s3://b/k (403)"),
+            "correct the keys in the namespace's Secret trainyard-store",
         ),
     }
     for number, (name, (script, _)) in enumerate(causes.items()):

@@ -29,6 +29,7 @@ from tests.unit.snapshots import Snapshots, sample
 from trainyard.api.comparison import Comparison, SplitContent
 from trainyard.api.documents import dump_yaml
 from trainyard.api.meta import ANNOTATION_EVALUATIONS
+from trainyard.api.reasons import Reason
 from trainyard.api.report import LastWords
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.artefacts import ArtefactReader
@@ -45,7 +46,13 @@ from trainyard.cluster.resources import (
     PROCESS,
     TEMPLATE,
 )
-from trainyard.decide.facts import DecisionSettings, FoundEvaluations, Mismatch, ReceivedReport
+from trainyard.decide.facts import (
+    DecisionSettings,
+    FoundEvaluations,
+    Mismatch,
+    ReceivedReport,
+    StartFailure,
+)
 from trainyard.stores.folder import FolderStore
 
 JOB_PATH = f"/apis/batch/v1/namespaces/demo/jobs/{JOB_NAME}"
@@ -566,8 +573,8 @@ class TestRefusedPod:
         assert not [url for _, url, _ in world.fake.requests if "/events" in url]
 
 
-class TestVolumeThatCannotBeMounted:
-    def starting(self, world: World, *reasons: str) -> str:
+class TestPodThatCannotBeSetUp:
+    def starting(self, world: World, *reasons: str) -> StartFailure | None:
         world.process(**ATTEMPT)
         world.job()
         pod = world.pod("Pending")
@@ -585,16 +592,27 @@ class TestVolumeThatCannotBeMounted:
             world.fake.put(f"/api/v1/namespaces/demo/events/{second}", event)
         facts = world.gatherer.process("demo/digits")
         assert facts is not None
-        return facts.mount_failure
+        return facts.start_failure
 
-    def test_its_kubelets_last_word_is_read_from_the_events_of_the_pod(self, world: World) -> None:
-        assert self.starting(world, "Scheduled", "FailedMount") == "FailedMount said"
+    @pytest.mark.parametrize(
+        ("event", "reason"),
+        [
+            ("FailedMount", Reason.VOLUME_NOT_MOUNTED),
+            ("FailedAttachVolume", Reason.VOLUME_NOT_MOUNTED),
+            ("FailedCreatePodSandBox", Reason.CONTAINER_NOT_CREATED),
+        ],
+    )
+    def test_its_kubelets_last_word_is_read_from_the_events_of_the_pod(
+        self, world: World, event: str, reason: Reason
+    ) -> None:
+        found = self.starting(world, "Scheduled", event)
+        assert found == StartFailure(reason, f"{event} said")
 
     def test_one_that_was_only_late_is_none(self, world: World) -> None:
-        assert self.starting(world, "Scheduled", "FailedMount", "Pulling") == ""
+        assert self.starting(world, "Scheduled", "FailedMount", "Pulling") is None
 
     def test_without_events_nothing_is_said(self, world: World) -> None:
-        assert self.starting(world) == ""
+        assert self.starting(world) is None
 
 
 def test_finished_process_is_seen_with_its_jobs_and_reads_nothing_else(world: World) -> None:

@@ -283,6 +283,27 @@ class TestPod:
         made = pod(container(terminated={"exitCode": 1, "message": "Traceback\nValueError: x"}))
         assert (made.last_words, made.log_tail) == (None, "Traceback\nValueError: x")
 
+    def test_whose_log_was_cut_by_its_kubelet_leaves_whole_lines_of_it(self) -> None:
+        cut = "of a line\n" + "x" * parse.KUBELET_TAIL_BYTES + "\nlast\n\n"
+        made = pod(container(terminated={"exitCode": 1, "message": cut}))
+        assert made.log_tail == "x" * parse.KUBELET_TAIL_BYTES + "\nlast"
+        one_line = "x" * parse.KUBELET_TAIL_BYTES
+        made = pod(container(terminated={"exitCode": 1, "message": one_line}))
+        assert made.log_tail == one_line
+
+    @pytest.mark.parametrize("reason", ["ContainerStatusUnknown", "StartError"])
+    def test_whose_container_never_ran_has_no_log(self, reason: str) -> None:
+        """As seen on a real node: what stands there are the words of others."""
+        said = "The container could not be located when the pod was terminated"
+        made = pod(container(terminated={"exitCode": 137, "reason": reason, "message": said}))
+        assert made.log_tail == ""
+        assert made.start_error == (said if reason == "StartError" else "")
+
+    def test_says_what_its_container_was_made_of(self) -> None:
+        asked = {"image": "trainer:1", "resources": {"limits": {"memory": "3Gi"}}}
+        made = parse.pod({"metadata": POD["metadata"], "spec": {"containers": [asked]}})
+        assert (made.image, made.memory_limit) == ("trainer:1", "3Gi")
+
     def test_without_our_annotation_counts_for_the_node_it_is_bound_to(self) -> None:
         bare = {**POD, "metadata": {**POD["metadata"], "annotations": None}}
         made = parse.pod({**bare, "spec": {"nodeName": "gpu-2"}})

@@ -20,10 +20,11 @@ from tests.unit.builders import (
 )
 from tests.unit.builders import POD as TRAINING_POD
 from trainyard.api.dataset import DatasetPhase
+from trainyard.api.reasons import Reason
 from trainyard.api.run import SnapshotLimits
 from trainyard.decide.actions import CreateSnapshotJob, Decision, Happening, SuspendJob
 from trainyard.decide.dataset import POLL, decide_dataset, snapshot_root
-from trainyard.decide.facts import DatasetFacts, Mismatch, Unavailable
+from trainyard.decide.facts import DatasetFacts, Mismatch, StartFailure, Unavailable
 
 OWNER = dataset().metadata.uid
 JOB = replace(TRAINING_JOB, name="tds-999999998888", owner_uid=OWNER, suspended=False)
@@ -140,15 +141,17 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         (
             "False",
             "ImagePullFailed",
-            "the trainer image cannot be had on node gpu-1: no such tag; bring it there, or "
+            "image trainer:1 cannot be had on node gpu-1: no such tag; bring it there, or "
             "correct the operator's setting trainer.image and make a new Dataset",
         ),
         False,
     ),
     "the pod cannot be placed": (
-        known(job=JOB, pod=replace(POD, unschedulable="0/2 nodes are available")),
+        known(
+            job=JOB, pod=replace(POD, target_node="", unschedulable="0/2 nodes are available: a, b")
+        ),
         DatasetPhase.SNAPSHOTTING,
-        ("False", "Unschedulable", "the snapshot's pod cannot be placed: 0/2 nodes are available"),
+        ("False", "Unschedulable", "the snapshot's pod cannot be placed: a, b"),
         False,
     ),
     "a claim is missing": (
@@ -174,13 +177,16 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         known(
             job=JOB,
             pod=replace(POD, node="gpu-1", waiting_reason="ContainerCreating"),
-            mount_failure="timed out waiting for the condition",
+            start_failure=StartFailure(
+                Reason.VOLUME_NOT_MOUNTED, "timed out waiting for the condition"
+            ),
         ),
         DatasetPhase.SNAPSHOTTING,
         (
             "False",
             "VolumeNotMounted",
-            "a volume cannot be mounted on node gpu-1: timed out waiting for the condition",
+            "a volume cannot be mounted on node gpu-1: timed out waiting for the condition; make "
+            "the folder on the node, or mend the volume",
         ),
         True,
     ),
@@ -190,8 +196,9 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         (
             "False",
             "Snapshotting",
-            "the trainer ended with exit code 137; see kubectl logs tp-111111112222-1-x7x7x; the "
-            "next attempt goes on from what is packed",
+            "the trainer was ended by SIGKILL, and not by Kubernetes; find out who did so on the "
+            "node; its kernel's log tells when the machine itself had too little memory; the next "
+            "attempt goes on from what is packed",
         ),
         False,
     ),

@@ -191,7 +191,7 @@ FOLLOW: dict[str, tuple[PodFacts | None, ProcessPhase, tuple[str, str, str]]] = 
         (
             "False",
             "ImagePullFailed",
-            "the trainer image cannot be had on the node: not found: x; bring it there, or correct "
+            "image trainer:1 cannot be had on node gpu-1: not found: x; bring it there, or correct "
             "trainer.image of the settings or the template's image",
         ),
     ),
@@ -200,8 +200,8 @@ FOLLOW: dict[str, tuple[PodFacts | None, ProcessPhase, tuple[str, str, str]]] = 
         ProcessPhase.STARTING,
         (
             *("False", "Unschedulable"),
-            "the pod cannot be placed: 0/2 nodes: Insufficient memory; ask for less in resources, "
-            "or free the node",
+            "the pod cannot be placed on node gpu-1: 0/2 nodes: Insufficient memory; ask for less "
+            "in resources, or free the node",
         ),
     ),
     "a running pod": (

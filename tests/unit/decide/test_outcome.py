@@ -22,10 +22,12 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
         "process",
     ),
     "out of memory, whatever the trainer said": (
-        replace(FAILED_POD, oom_killed=True, last_words=last_words("BadData", "x")),
+        replace(
+            FAILED_POD, oom_killed=True, memory_limit="3Gi", last_words=last_words("BadData", "x")
+        ),
         Reason.OUT_OF_MEMORY,
-        "the container was killed for its memory limit: raise resources.memory, or use a smaller "
-        "batchSize or fewer workers",
+        "the container was killed for its memory limit of 3Gi: raise resources.memory, or use a "
+        "smaller batchSize or fewer workers",
     ),
     "the trainer's own reason, before its exit code": (
         replace(
@@ -43,8 +45,9 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
     ),
     "too much disk, whatever the trainer said when it was told to end": (
         replace(FAILED_POD, over_limit="it uses too much disk", last_words=last_words("Stopped")),
-        Reason.NODE_PRESSURE,
-        "the kubelet of gpu-1 ended the pod: it uses too much disk; see kubectl describe node",
+        Reason.DISK_LIMIT_EXCEEDED,
+        "the kubelet of gpu-1 ended the pod: it uses too much disk; have an administrator raise "
+        "the limit of ephemeral-storage (of the namespace's LimitRange), or use less data",
     ),
     "bad data, and too much disk at the end": (
         replace(FAILED_POD, over_limit="it uses too much disk", last_words=last_words("BadData")),
@@ -59,13 +62,18 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
     "the store by the exit code": (
         replace(FAILED_POD, exit_code=69),
         Reason.STORE_UNAVAILABLE,
-        "the object store did not answer, or refused: see whether the store is up and the "
-        "credentials in Secret trainyard-store are right",
+        "the object store did not answer, or answered with an error of its own: see whether the "
+        "store is up and can be reached from the nodes",
+    ),
+    "a full disk by the exit code": (
+        replace(FAILED_POD, exit_code=74),
+        Reason.DISK_FULL,
+        Reason.DISK_FULL.sentence,
     ),
     "stopped by the exit code": (
         replace(FAILED_POD, exit_code=75),
         Reason.INTERRUPTED,
-        "the trainer was told to stop, and not by Kubernetes: find out who stopped it on the node",
+        Reason.INTERRUPTED.sentence,
     ),
     "a bad run.yaml by the exit code": (
         replace(FAILED_POD, exit_code=78),
@@ -98,20 +106,42 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
         "the template",
     ),
     "an unknown exit code": (
+        replace(FAILED_POD, exit_code=3),
+        Reason.TRAINER_ERROR,
+        f"the trainer ended with exit code 3; see kubectl logs {POD.name}",
+    ),
+    "a crash": (
         replace(FAILED_POD, exit_code=139),
         Reason.TRAINER_ERROR,
-        f"the trainer ended with exit code 139; see kubectl logs {POD.name}",
+        f"the trainer crashed (SIGSEGV); see kubectl logs {POD.name}",
+    ),
+    "killed by somebody on the node": (
+        replace(FAILED_POD, exit_code=137),
+        Reason.INTERRUPTED,
+        "the trainer was ended by SIGKILL, and not by Kubernetes; find out who did so on the node; "
+        "its kernel's log tells when the machine itself had too little memory",
+    ),
+    "a container that its runtime cannot start": (
+        replace(FAILED_POD, exit_code=128, start_error="runc create failed: no such program"),
+        Reason.CONTAINER_NOT_CREATED,
+        "the container could not be started on node gpu-1: runc create failed: no such program; "
+        f"{Reason.CONTAINER_NOT_CREATED.remedy}",
     ),
     "an error of the trainer": (
         replace(FAILED_POD, last_words=last_words("TrainerError", "ValueError: x")),
         Reason.TRAINER_ERROR,
-        f"ValueError: x; see kubectl logs {POD.name}",
+        f"the trainer failed with ValueError: x; see kubectl logs {POD.name}",
     ),
     "the words of a store": (
         replace(FAILED_POD, last_words=last_words("StoreUnavailable", "s3 refuses (403)")),
         Reason.STORE_UNAVAILABLE,
-        "s3 refuses (403); see whether the store is up and the credentials in Secret "
-        "trainyard-store are right",
+        "s3 refuses (403); see whether the store is up and can be reached from the nodes",
+    ),
+    "a store that refuses the credentials": (
+        replace(FAILED_POD, last_words=last_words("StoreAccessDenied", "s3 refuses (403)")),
+        Reason.STORE_ACCESS_DENIED,
+        "s3 refuses (403); correct the keys in the namespace's Secret trainyard-store, or have an "
+        "administrator of the store allow what is named",
     ),
     "a full disk": (
         replace(FAILED_POD, last_words=last_words("DiskFull", "no room: free the disk")),

@@ -30,7 +30,7 @@ from tests.unit.builders import (
     with_status,
 )
 from trainyard.api.process_status import ProcessPhase, TrainingProcessStatus
-from trainyard.api.reasons import ConditionType
+from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.actions import (
     CreateTrainingJob,
     DeleteJob,
@@ -39,7 +39,13 @@ from trainyard.decide.actions import (
     SuspendJob,
 )
 from trainyard.decide.conditions import find
-from trainyard.decide.facts import Mismatch, ProcessFacts, Unavailable, VerifiedCheckpoint
+from trainyard.decide.facts import (
+    Mismatch,
+    ProcessFacts,
+    StartFailure,
+    Unavailable,
+    VerifiedCheckpoint,
+)
 from trainyard.decide.process import decide_process
 from trainyard.decide.queue import as_rival
 
@@ -393,9 +399,22 @@ class TestClocks:
             (
                 {
                     "pod": replace(POD, phase="Pending", waiting_reason="ContainerCreating"),
-                    "mount_failure": "hostPath type check failed: /srv/x is not a directory",
+                    "start_failure": StartFailure(
+                        Reason.VOLUME_NOT_MOUNTED, "/srv/x is not a directory"
+                    ),
                 },
                 "VolumeNotMounted",
+            ),
+            (
+                {
+                    "pod": replace(
+                        POD,
+                        phase="Pending",
+                        waiting_reason="CreateContainerConfigError",
+                        waiting_message="couldn't find key X in Secret demo/trainyard-store",
+                    )
+                },
+                "StoreSecretMissing",
             ),
         ],
     )

@@ -6,8 +6,11 @@ import torch
 
 from trainyard.api.documents import DocumentError
 from trainyard.api.report import TERMINATION_MESSAGE_LIMIT, ExitCode, LastWords
-from trainyard.stores import AccessDenied
+from trainyard.datasets.errors import DiskFull
+from trainyard.stores import AccessDenied, BucketNotFound, StoreUnavailable
+from trainyard.stores.errors import DigestMismatch
 from trainyard_trainer import faults, termination
+from trainyard_trainer.explaining import explain
 from trainyard_trainer.progress import thinned
 
 
@@ -15,8 +18,9 @@ from trainyard_trainer.progress import thinned
     ("error", "code", "reason"),
     [
         (faults.BadData("x"), ExitCode.BAD_DATA, "BadData"),
-        (faults.DiskFull("x"), ExitCode.INTERNAL_ERROR, "DiskFull"),
-        (OSError(errno.ENOSPC, "full", "a.npy"), ExitCode.INTERNAL_ERROR, "DiskFull"),
+        (DiskFull("x"), ExitCode.DISK_FULL, "DiskFull"),
+        (OSError(errno.ENOSPC, "full", "a.npy"), ExitCode.DISK_FULL, "DiskFull"),
+        (RuntimeError("file </torch_7>: No space"), ExitCode.INTERNAL_ERROR, "SharedMemoryFull"),
         (OSError(errno.EACCES, "denied", "a.npy"), ExitCode.INTERNAL_ERROR, "TrainerError"),
         (faults.ClassesMissing("x"), ExitCode.BAD_DATA, "ClassesMissing"),
         (faults.InvalidRunFile("x"), ExitCode.BAD_CONFIG, "InvalidRunFile"),
@@ -26,7 +30,10 @@ from trainyard_trainer.progress import thinned
         (faults.LossNotFinite("x"), ExitCode.LOSS_NOT_FINITE, "LossNotFinite"),
         (faults.BaseModelUnusable("x"), ExitCode.BASE_MODEL_UNUSABLE, "BaseModelUnusable"),
         (faults.ArtefactUploadFailed("x"), ExitCode.STORE_UNAVAILABLE, "ArtefactUploadFailed"),
-        (AccessDenied("x"), ExitCode.STORE_UNAVAILABLE, "StoreUnavailable"),
+        (AccessDenied("x"), ExitCode.STORE_UNAVAILABLE, "StoreAccessDenied"),
+        (StoreUnavailable("x"), ExitCode.STORE_UNAVAILABLE, "StoreUnavailable"),
+        (BucketNotFound("x"), ExitCode.STORE_UNAVAILABLE, "StoreContentUnusable"),
+        (DigestMismatch("x"), ExitCode.STORE_UNAVAILABLE, "StoreContentUnusable"),
         (faults.Stopped("x"), ExitCode.STOPPED, "Stopped"),
         (ZeroDivisionError("x"), ExitCode.INTERNAL_ERROR, "TrainerError"),
     ],
@@ -34,12 +41,12 @@ from trainyard_trainer.progress import thinned
 def test_every_error_has_its_exit_code_and_reason(
     error: Exception, code: ExitCode, reason: str
 ) -> None:
-    found, words = faults.explain(error)
+    found, words = explain(error)
     assert (found, words.reason) == (code, reason)
 
 
 def test_an_unknown_error_is_one_line_with_its_type() -> None:
-    _, words = faults.explain(ValueError("two\nlines " + "x" * 5000))
+    _, words = explain(ValueError("two\nlines " + "x" * 5000))
     assert words.message.startswith("ValueError: two lines xxx")
     assert "\n" not in words.message
 

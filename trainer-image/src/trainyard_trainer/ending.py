@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from trainyard.api.reasons import Reason
 from trainyard.api.report import ExitCode, LastWords
 from trainyard_trainer import termination
-from trainyard_trainer.faults import Ended, explain
+from trainyard_trainer.explaining import explain
+from trainyard_trainer.faults import Ended
 from trainyard_trainer.stopping import StopRequest
 
 _log = logging.getLogger("trainyard")
@@ -47,7 +49,7 @@ def failed(error: BaseException) -> tuple[ExitCode, LastWords]:
     if isinstance(error, Ended):
         return error.code, error.words
     code, words = explain(error)
-    if code == ExitCode.INTERNAL_ERROR:
+    if words.reason == Reason.TRAINER_ERROR:
         _log.error("unexpected error", exc_info=error)
     _log.error("%s: %s", words.reason, words.message)
     return code, words

@@ -23,6 +23,7 @@ from trainyard_trainer.config import Exported, ModelConfig, OutputTensor
 from trainyard_trainer.faults import Fault
 from trainyard_trainer.publish import ONNX, TORCHSCRIPT
 from trainyard_trainer.same import same_answers
+from trainyard_trainer.saving import save_script
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
@@ -116,7 +117,7 @@ def _export(
             )
             loaded = _onnx(path)
         else:
-            torch.jit.trace(asked, example, check_trace=False).save(str(path))
+            save_script(torch.jit.trace(asked, example, check_trace=False), path)
             loaded = torch.jit.load(str(path), map_location="cpu")
         difference = _compare(path.name, engine, asked, loaded, config, images)
     _log.info(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-
 from pydantic import ValidationError
 
-from trainyard.api.documents import DocumentError
 from trainyard.api.report import ExitCode, LastWords
-from trainyard.datasets.errors import BadData, DiskFull
-from trainyard.stores import StoreError
+from trainyard.datasets.errors import BadData
 
 
 class Fault(Exception):
@@ -88,46 +84,8 @@ class Ended(Exception):
         self.code, self.words = code, words
 
 
-def explain(error: BaseException) -> tuple[ExitCode, LastWords]:
-    """The exit code and the last words that an exception ends a run with.
-
-    Texts of unknown exceptions are kept to one line; they come from libraries, which know no
-    credential of ours: those are handed to the store's client alone.
-    """
-    if isinstance(error, Fault):
-        return error.exit_code, LastWords(reason=error.reason, message=_one_line(error))
-    if isinstance(error, BadData):
-        return ExitCode.BAD_DATA, LastWords(reason=error.reason, message=_one_line(error))
-    if isinstance(error, StoreError):
-        return ExitCode.STORE_UNAVAILABLE, LastWords(
-            reason="StoreUnavailable", message=_one_line(error)
-        )
-    if isinstance(error, DocumentError):
-        return ExitCode.BAD_CONFIG, LastWords(reason="InvalidRunFile", message=_one_line(error))
-    if isinstance(error, DiskFull):
-        return ExitCode.INTERNAL_ERROR, LastWords(reason="DiskFull", message=_one_line(error))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ExitCode.INTERNAL_ERROR, LastWords(
-            reason="DiskFull",
-            message=f"no room is left on the disk for {error.filename or 'what is written'}: free "
-            "the disk, or give the node more ephemeral storage",
-        )
-    if type(error).__name__ == "OutOfMemoryError":
-        return ExitCode.GPU_OUT_OF_MEMORY, LastWords(
-            reason="GPUOutOfMemory",
-            message="the GPU's memory did not suffice: make batchSize or imageSize smaller",
-        )
-    return ExitCode.INTERNAL_ERROR, LastWords(
-        reason="TrainerError", message=f"{type(error).__name__}: {_one_line(error)}"
-    )
-
-
 def first_problem(error: ValidationError) -> str:
     """The first problem of a pydantic error as `field: what is wrong`, without its value."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}" if where else str(first["msg"])
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:1500]

@@ -17,7 +17,8 @@ from trainyard.api.run import RunFile
 from trainyard.stores import Store, StoreError, join
 from trainyard_trainer import checkpoint, termination
 from trainyard_trainer.checkpoint import Abandoned, Notes, Resumed
-from trainyard_trainer.faults import ArtefactUploadFailed, InvalidRunFile, Stopped, explain
+from trainyard_trainer.explaining import explain
+from trainyard_trainer.faults import ArtefactUploadFailed, InvalidRunFile, Stopped
 
 SECONDS_VARIABLE = "TRAINYARD_CHECKPOINT_SECONDS"
 CHECKPOINT_SECONDS = 300.0

@@ -99,9 +99,10 @@ def _check_sides(image: ImageFacts, name: str, rule: InputRule) -> None:
 
 def save(path: Path, state: Mapping[str, Any], config: ModelConfig) -> None:
     """Write model.pth: `{"state_dict": tensors, "config": JSON values}` and nothing else."""
-    import torch
+    # torch costs time, which reading a config.yaml need not spend.
+    from trainyard_trainer import saving
 
-    torch.save({"state_dict": dict(state), "config": config.to_wire()}, path)
+    saving.save({"state_dict": dict(state), "config": config.to_wire()}, path)
 
 
 def write_config(path: Path, config: ModelConfig) -> None:

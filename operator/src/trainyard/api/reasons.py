@@ -55,7 +55,7 @@ class Reason(StrEnum):
     VALID = "Valid", "capability, template, datasets and settings fit together"
     STORE_SECRET_MISSING = (
         "StoreSecretMissing",
-        "the namespace has no Secret trainyard-store",
+        "the namespace has no Secret trainyard-store, or it lacks a key",
         "create it with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     )
     CAPABILITY_NOT_FOUND = (
@@ -91,8 +91,20 @@ class Reason(StrEnum):
     )
     STORE_UNAVAILABLE = (
         "StoreUnavailable",
-        "the object store did not answer, or refused",
-        "see whether the store is up and the credentials in Secret trainyard-store are right",
+        "the object store did not answer, or answered with an error of its own",
+        "see whether the store is up and can be reached from the nodes",
+    )
+    STORE_ACCESS_DENIED = (
+        "StoreAccessDenied",
+        "the object store refuses the credentials, or what is asked with them",
+        "correct the keys in the namespace's Secret trainyard-store, or have an administrator of "
+        "the store allow what is named",
+    )
+    STORE_CONTENT_UNUSABLE = (
+        "StoreContentUnusable",
+        "what is needed is not in the object store, or is not what was written there",
+        "put it back from a backup, or correct what names it; a damaged snapshot needs a new "
+        "Dataset",
     )
     COMPARING_SPLITS = (
         "ComparingSplits",
@@ -236,6 +248,12 @@ class Reason(StrEnum):
         "the node lacks a volume's folder, or cannot mount it; given up after podStartSeconds",
         "make the folder on the node, or mend the volume",
     )
+    CONTAINER_NOT_CREATED = (
+        "ContainerNotCreated",
+        "the node's container runtime cannot make the container; given up after podStartSeconds",
+        "mend what the sentence names: a runtime class that the node lacks "
+        "(trainer.runtimeClassName of the settings), or the runtime of the node",
+    )
     VERIFYING_ARTEFACTS = (
         "VerifyingArtefacts",
         "the run is over and its files are being checked",
@@ -301,8 +319,19 @@ class Reason(StrEnum):
     )
     DISK_FULL = (
         "DiskFull",
-        "no room was left on the node's disk",
-        "free the disk, or give the node more ephemeral storage",
+        "no room was left on the disk that the pod writes to",
+        "free the node's disk or make it larger, use less data, or another node",
+    )
+    DISK_LIMIT_EXCEEDED = (
+        "DiskLimitExceeded",
+        "the kubelet ended the pod because it used more disk than it may",
+        "have an administrator raise the limit of ephemeral-storage (of the namespace's "
+        "LimitRange), or use less data",
+    )
+    SHARED_MEMORY_FULL = (
+        "SharedMemoryFull",
+        "the processes that load images had too little shared memory",
+        "raise resources.sharedMemory, or use fewer hyperparameters.workers",
     )
     TRAINER_ERROR = (
         "TrainerError",
@@ -315,8 +344,9 @@ class Reason(StrEnum):
     )
     INTERRUPTED = (
         "Interrupted",
-        "the trainer was told to stop, and not by Kubernetes",
-        "find out who stopped it on the node",
+        "the trainer was told to stop or was killed, and not by Kubernetes",
+        "find out who did so on the node; its kernel's log tells when the machine itself had too "
+        "little memory",
     )
     EVICTED = (
         "Evicted",
@@ -324,8 +354,8 @@ class Reason(StrEnum):
     )
     NODE_PRESSURE = (
         "NodePressure",
-        "the kubelet ended the pod for want of memory or disk of the node, because it used "
-        "more disk than it may, or because the node was shut down",
+        "the kubelet ended the pod for want of memory or disk of the node, or because the node "
+        "was shut down",
         "see kubectl describe node",
     )
     NODE_LOST = (

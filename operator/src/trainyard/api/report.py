@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
     """EX_UNAVAILABLE: the object store did not answer, or refused."""
     INTERNAL_ERROR = 70
     """EX_SOFTWARE: a fault of the trainer or of a library."""
+    DISK_FULL = 74
+    """EX_IOERR: no room was left on the disk."""
     STOPPED = 75
     """EX_TEMPFAIL: stopped from outside."""
     BAD_CONFIG = 78

@@ -28,7 +28,11 @@ ANNOTATION_SYSTEM_UUID = "trainyard.dev/system-uuid"
 ANNOTATION_BOOT_ID = "trainyard.dev/boot-id"
 ANNOTATION_SEEN = "trainyard.dev/seen-pod"
 ANNOTATION_QUARANTINED = "trainyard.dev/quarantined"
+KUBELET_TAIL_BYTES = 2048
+"""So much of a log is kept by a kubelet."""
 _STATUS_UNKNOWN = "ContainerStatusUnknown"
+_START_ERRORS = ("StartError", "ContainerCannotRun")
+"""Reasons of a container that its runtime made and could not start."""
 R = TypeVar("R", bound=Resource)
 
 
@@ -117,6 +121,7 @@ def pod(raw: Json) -> PodFacts:
     container: Json = next(iter(status.get("containerStatuses") or []), {})
     state = container.get("state") or {}
     terminated = state.get("terminated") or {}
+    asked: Json = next(iter(spec.get("containers") or []), {})
     waiting = state.get("waiting") or {}
     scheduled: Json = next(
         (item for item in status.get("conditions") or [] if item["type"] == "PodScheduled"), {}
@@ -131,8 +136,7 @@ def pod(raw: Json) -> PodFacts:
         {},
     )
     deleted = meta.get("deletionTimestamp")
-    message = terminated.get("message")
-    words = last_words(message)
+    words = last_words(terminated.get("message"))
     return PodFacts(
         namespace=meta.get("namespace", ""),
         name=meta["name"],
@@ -144,7 +148,7 @@ def pod(raw: Json) -> PodFacts:
         exit_code=terminated.get("exitCode"),
         oom_killed=terminated.get("reason") == "OOMKilled",
         last_words=words,
-        log_tail=message if words is None and isinstance(message, str) else "",
+        log_tail=_log_tail(terminated) if words is None else "",
         deletion_time=time(deleted) if deleted else None,
         kept=FINALIZER_EVIDENCE in (meta.get("finalizers") or []),
         ended=all(_ended(item) for kind in _CONTAINERS for item in status.get(kind) or []),
@@ -157,7 +161,27 @@ def pod(raw: Json) -> PodFacts:
         unschedulable=str(scheduled.get("message") or "")
         if scheduled.get("status") == "False"
         else "",
+        image=str(asked.get("image") or ""),
+        memory_limit=str(((asked.get("resources") or {}).get("limits") or {}).get("memory") or ""),
+        start_error=str(terminated.get("message") or "")
+        if terminated.get("reason") in _START_ERRORS
+        else "",
     )
+
+
+def _log_tail(terminated: Json) -> str:
+    """The end of its log that a kubelet kept of a container that left no last words."""
+    message = terminated.get("message")
+    if not isinstance(message, str) or terminated.get("reason") in (
+        _STATUS_UNKNOWN,
+        *_START_ERRORS,
+    ):
+        # Of one that never ran the kubelet or the runtime speaks, not the container.
+        return ""
+    if len(message.encode()) >= KUBELET_TAIL_BYTES:
+        # It begins somewhere in a line.
+        message = message.partition("\n")[2] or message
+    return message.strip()
 
 
 _CONTAINERS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")

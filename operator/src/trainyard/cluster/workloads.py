@@ -6,15 +6,24 @@ from collections.abc import Iterable
 
 from trainyard.api.meta import LABEL_ATTEMPT, LABEL_PROCESS, LABEL_PROCESS_UID, Json
 from trainyard.api.process import TrainingProcess
+from trainyard.api.reasons import Reason
 from trainyard.cluster import parse
 from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.resources import CORE_EVENT, JOB, POD
-from trainyard.decide.facts import JobFacts, PodFacts
+from trainyard.decide.facts import JobFacts, PodFacts, StartFailure
 from trainyard.decide.outcome import BY_KUBELET
 
 LABEL_CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 """Set by the Job controller on the pods that it makes."""
+
+_START_FAILURES = {
+    "FailedMount": Reason.VOLUME_NOT_MOUNTED,
+    "FailedAttachVolume": Reason.VOLUME_NOT_MOUNTED,
+    # For example a runtime class whose handler the node's runtime does not have.
+    "FailedCreatePodSandBox": Reason.CONTAINER_NOT_CREATED,
+}
+"""By reason of a kubelet's event."""
 
 
 class Workloads:
@@ -98,16 +107,16 @@ class Workloads:
         refused = [raw for raw in events if raw.get("reason") == "FailedCreate"]
         return str(refused[-1].get("message") or "") if refused else ""
 
-    def mount_failure(self, pod: PodFacts) -> str:
-        """Why a pod's containers are not created: a volume; from the pod's events.
+    def start_failure(self, pod: PodFacts) -> StartFailure | None:
+        """Why a pod's containers are not created; from the pod's events.
 
         Only the kubelet's last word counts: a volume may be late, and then the image is pulled.
         """
         if not pod.node or pod.waiting_reason != "ContainerCreating":
-            return ""
+            return None
         newest = (self._events(pod.namespace, pod.uid) or [{}])[-1]
-        failed = newest.get("reason") in ("FailedMount", "FailedAttachVolume")
-        return str(newest.get("message") or "") if failed else ""
+        reason = _START_FAILURES.get(str(newest.get("reason")))
+        return None if reason is None else StartFailure(reason, str(newest.get("message") or ""))
 
     def live_holder(self, node: str, uid: str) -> str | None:
         """`namespace/name` of another process with a live training pod on the node."""

@@ -18,7 +18,7 @@ from trainyard.api.grouping import InvalidGroupBy, parse_group_by
 from trainyard.api.manifest import SnapshotManifest
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import ProgressTarget, SnapshotRunFile
-from trainyard.decide import display, outcome
+from trainyard.decide import display, not_started, outcome
 from trainyard.decide.actions import Action, CreateSnapshotJob, Decision, Happening, SuspendJob
 from trainyard.decide.conditions import find, with_condition
 from trainyard.decide.draft import POLL
@@ -168,19 +168,19 @@ def _standing(facts: DatasetFacts, job: JobFacts, now: datetime) -> tuple[Reason
         return _ending(pod, now)
     if pod.phase != "Pending":
         return going_on
-    if pod.image_missing:
+    if missing := not_started.image_missing(pod):
         # The Job keeps the image that it was made with, whatever the settings say later.
         message = (
-            f"the trainer image cannot be had on node {pod.node}: {pod.waiting_message[:300]}; "
-            "bring it there, or correct the operator's setting trainer.image and make a new Dataset"
+            f"image {pod.image} cannot be had on node {pod.node}: {missing}; bring it there, or "
+            "correct the operator's setting trainer.image and make a new Dataset"
         )
         return Reason.IMAGE_PULL_FAILED, message, False
     if pod.unschedulable:
-        reason = Reason.UNSCHEDULABLE
-        return reason, f"the snapshot's pod cannot be placed: {pod.unschedulable[:300]}", False
-    if facts.mount_failure:
-        message = f"a volume cannot be mounted on node {pod.node}: {facts.mount_failure[:300]}"
-        return Reason.VOLUME_NOT_MOUNTED, message, True
+        reason, why = Reason.UNSCHEDULABLE, not_started.not_placed(pod)
+        return reason, f"the snapshot's pod cannot be placed: {why}", False
+    if (found := not_started.not_created(pod, facts.start_failure)) is not None:
+        reason, message = found
+        return reason, f"{message}; {reason.remedy}", True
     # The kubelet tells of a volume in events alone, which are not watched.
     return *going_on[:2], pod.waiting_reason == "ContainerCreating"
 

@@ -39,7 +39,7 @@ def start_deadline(process: TrainingProcess, waits_for: str) -> Clock | None:
     return Clock(
         started.last_transition_time + timedelta(seconds=seconds),
         Reason.START_DEADLINE_EXCEEDED,
-        f"no attempt ran within startDeadlineSeconds: {seconds}"
+        f"no attempt ran within the {duration(seconds)} of startDeadlineSeconds"
         f"{f' ({waits_for})' if waits_for else ''}: create a new process when the node is free, "
         "or with a longer deadline",
     )
@@ -54,9 +54,8 @@ def active_deadline(process: TrainingProcess, now: datetime) -> Clock | None:
     return Clock(
         now + timedelta(seconds=left),
         Reason.DEADLINE_EXCEEDED,
-        f"the attempts took longer than activeDeadlineSeconds: {seconds} "
-        f"({duration(seconds)}) together: create a new process with a longer deadline or fewer "
-        "epochs",
+        f"the attempts together took longer than the {duration(seconds)} of "
+        "activeDeadlineSeconds: create a new process with a longer deadline or fewer epochs",
     )
 
 
@@ -83,6 +82,7 @@ def stall(
     return Clock(
         since + timedelta(seconds=seconds),
         Reason.STALLED,
-        f"the trainer reported nothing for stallTimeoutSeconds: {seconds}: see the end of its "
-        "log; if reports cannot reach the operator, mend the network or leave the field out",
+        f"the trainer reported nothing for the {duration(seconds)} of stallTimeoutSeconds: see "
+        "the end of its log; if reports cannot reach the operator, mend the network or leave the "
+        "field out",
     )

@@ -8,7 +8,7 @@ from trainyard.api.meta import Condition
 from trainyard.api.process_status import Attempt, ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import RunFile
-from trainyard.decide import attempts, outcome
+from trainyard.decide import attempts, not_started, outcome
 from trainyard.decide.actions import StartJob, SuspendJob
 from trainyard.decide.before_start import (
     creation,
@@ -26,7 +26,13 @@ from trainyard.decide.ending import (
     node_lost,
     wait_for_evidence,
 )
-from trainyard.decide.facts import DELETED_BY_POD_GC, JobFacts, PodFacts, ProcessFacts
+from trainyard.decide.facts import (
+    DELETED_BY_POD_GC,
+    JobFacts,
+    PodFacts,
+    ProcessFacts,
+    StartFailure,
+)
 from trainyard.decide.harvest import harvest, is_published, keep_progress
 from trainyard.decide.inputs import restored_base
 from trainyard.decide.naming import named
@@ -240,7 +246,7 @@ def _say_why_it_does_not_run(facts: ProcessFacts, draft: StatusDraft, attempt: A
         if draft.changes.get("attempts"):
             return False
     before = find(draft.conditions, ConditionType.RUNNING)
-    reason, message = _why_not_running(pod, before, facts.refusal, facts.mount_failure)
+    reason, message = _why_not_running(pod, before, facts.refusal, facts.start_failure)
     draft.phase(ProcessPhase.STARTING, reason)
     draft.condition(ConditionType.RUNNING, False, reason, message)
     if pod is None or pod.waiting_reason == "ContainerCreating":
@@ -261,31 +267,30 @@ def _say_why_it_does_not_run(facts: ProcessFacts, draft: StatusDraft, attempt: A
 
 
 def _why_not_running(
-    pod: PodFacts | None, before: Condition | None, refusal: str, mount_failure: str
+    pod: PodFacts | None, before: Condition | None, refusal: str, failure: StartFailure | None
 ) -> tuple[Reason, str]:
     failed_pull = Reason.IMAGE_PULL_FAILED
     if pod is None:
         if refusal:
-            return _found(Reason.POD_REFUSED, f"the pod was refused: {refusal[:300]}")
+            return _found(
+                Reason.POD_REFUSED, f"the pod was refused: {not_started.refused(refusal)}"
+            )
         return Reason.STARTING, "waiting for the Job's pod"
     if pod.waiting_reason == "ImagePullBackOff" and before and before.reason == failed_pull:
         # It alternates with the reason of the failure, which says more.
         return failed_pull, before.message
-    if pod.image_missing:
-        return _found(
-            failed_pull,
-            f"the trainer image cannot be had on the node: {pod.waiting_message[:300]}",
-        )
+    if missing := not_started.image_missing(pod):
+        return _found(failed_pull, f"image {pod.image} cannot be had on node {pod.node}: {missing}")
     if pod.unschedulable:
-        return _found(Reason.UNSCHEDULABLE, f"the pod cannot be placed: {pod.unschedulable[:300]}")
-    if mount_failure:
+        why = not_started.not_placed(pod)
         return _found(
-            Reason.VOLUME_NOT_MOUNTED,
-            f"a volume cannot be mounted on node {pod.node}: {mount_failure[:300]}",
+            Reason.UNSCHEDULABLE, f"the pod cannot be placed on node {pod.target_node}: {why}"
         )
+    if (found := not_started.not_created(pod, failure)) is not None:
+        return _found(*found)
     return Reason.STARTING, f"pod {pod.name} is being started"
 
 
 def _found(reason: Reason, message: str) -> tuple[Reason, str]:
     """The words of a kubelet, a scheduler or a quota, and what to do."""
-    return reason, f"{message.rstrip('. ')}; {reason.remedy}"
+    return reason, f"{message}; {reason.remedy}"

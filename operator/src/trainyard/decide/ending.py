@@ -77,7 +77,9 @@ def wait_for_evidence(facts: ProcessFacts, draft: StatusDraft, pod: PodFacts) ->
     late = pod.deletion_time is not None and draft.now > pod.deletion_time
     node = facts.node
     if not late:
-        message = f"pod {pod.name} is being ended and writes its checkpoint"
+        message = f"pod {pod.name} is being ended"
+        if pod.phase == "Running":
+            message += " and writes its checkpoint"
         reason = Reason.STOPPING
         if pod.deletion_time is not None:
             draft.again(pod.deletion_time + POLL)

@@ -129,11 +129,11 @@ class PodFacts:
     waiting_message: str = ""
     unschedulable: str = ""
     """Message of the scheduler."""
-
-    @property
-    def image_missing(self) -> bool:
-        """Whether its image cannot be had on the node."""
-        return self.waiting_reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
+    image: str = ""
+    memory_limit: str = ""
+    """As it was asked for, for example 3Gi."""
+    start_error: str = ""
+    """Why the container could not be started, in its runtime's words."""
 
     @property
     def terminal(self) -> bool:
@@ -151,6 +151,14 @@ class PodFacts:
         if not self.node:
             return self.terminal or self.deletion_time is not None
         return self.terminal and self.ended and self.disruption != DELETED_BY_POD_GC
+
+
+@dataclass(frozen=True)
+class StartFailure:
+    """Why a bound pod is not set up on its node, if that is its kubelet's last event."""
+
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True)
@@ -292,8 +300,7 @@ class ProcessFacts:
     """The newest checkpoint, once the attempt's pod is over without a finished run."""
     refusal: str = ""
     """Why the API server refused the Job's pod, from the Job's events."""
-    mount_failure: str = ""
-    """Why a volume of the bound pod cannot be mounted, if that is its kubelet's last word."""
+    start_failure: StartFailure | None = None
     listening_since: datetime | None = None
     """Since when reports have been received."""
     existing: ExistingRun | Unavailable | None = None
@@ -314,8 +321,7 @@ class DatasetFacts:
     secret_present: bool = True
     job: JobFacts | None = None
     pod: PodFacts | None = None
-    mount_failure: str = ""
-    """Why a volume of the bound pod cannot be mounted, if that is its kubelet's last word."""
+    start_failure: StartFailure | None = None
     pressed: int = 0
     """Pods of the Job that their kubelets ended, for want of memory or disk; kept by the Job."""
     report: ReceivedReport | None = None

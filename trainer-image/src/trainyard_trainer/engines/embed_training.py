@@ -31,6 +31,7 @@ from trainyard_trainer.engines.base import BEST, LAST, Resume, Saved, Seen, Trai
 from trainyard_trainer.engines.divergence import check_loss, check_weights
 from trainyard_trainer.engines.embedding import ArcFace, EmbeddingNetwork
 from trainyard_trainer.engines.seen import FirstSeen, whole_images
+from trainyard_trainer.saving import save
 
 _AUTO_RATE = 0.002
 """Learning rate of `optimizer: auto`, which takes AdamW."""
@@ -180,14 +181,14 @@ class Training:
     def _save(self, *, best: bool) -> None:
         state = {"epoch": self._progress.epoch, "network": self._network.state_dict()}
         if best:
-            torch.save(state, self._folder / BEST)
+            save(state, self._folder / BEST)
         state |= {
             "best": self._progress.best,
             "best_epoch": self._progress.best_epoch,
             "loss": self._loss.state_dict(),
             "optimiser": self._optimiser.state_dict(),
         }
-        torch.save(state, self._folder / LAST)
+        save(state, self._folder / LAST)
 
 
 def best_of(path: Path) -> tuple[int, dict[str, torch.Tensor]]:
