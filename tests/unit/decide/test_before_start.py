@@ -289,6 +289,8 @@ def test_first_in_the_queue_gets_its_suspended_job_and_the_attempt_is_recorded()
     assert status.phase is ProcessPhase.STARTING
     (attempt,) = status.attempts
     assert (attempt.number, attempt.node, attempt.start_time) == (1, "gpu-1", NOW)
+    # Where its curves are while it trains; what is in artefacts was verified.
+    assert (attempt.location, status.artefacts) == (LOCATION, None)
     assert status.resolved is not None
     assert status.resolved.fingerprint == action.run.fingerprint
     assert told(status, ConditionType.NODE_RESERVED) == (

@@ -125,6 +125,7 @@ class TestStop:
         assert again.status.phase is ProcessPhase.STARTING
         assert [item.number for item in again.status.attempts] == [1, 2]
         assert again.status.attempts[1].resumed_from_epoch == 12
+        assert again.status.attempts[1].location == action.run.output != LOCATION
 
     def test_waits_for_the_kubelets_word_however_long_it_takes(self) -> None:
         known = wish(running(), True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,9 @@ def test_a_run_that_diverges_ends_with_its_reason_and_publishes_nothing(
     assert "LossNotFinite: the train loss became NaN" in log
     # The epoch before is there, for whoever wants to go on from it with another recipe.
     assert bench.store.stat(join(document["output"], "checkpoints/000001/checkpoint.json"))
+    lines = bench.store.read_bytes(join(document["output"], "metrics.jsonl")).splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1]
+    assert bench.store.stat(join(document["output"], "curves.png"))
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from trainyard.api.capability import Output
 from trainyard.api.report import EpochReport
 from trainyard_trainer import plots
 from trainyard_trainer.engines.base import ClassResult, Confusion, SplitResult
+from trainyard_trainer.plots import Final
 
 RED, BLUE, GREEN, INK = (214, 39, 40), (31, 119, 180), (44, 160, 44), (28, 30, 33)
 CURVE = tuple(1 - (number / 100) ** 3 for number in range(101))
@@ -33,14 +36,23 @@ def history(epochs: int, lost: int | None = None) -> list[EpochReport]:
     ]
 
 
-def coloured(path: Path, colour: tuple[int, int, int]) -> list[tuple[int, int]]:
+def coloured(path: Path | BinaryIO, colour: tuple[int, int, int]) -> list[tuple[int, int]]:
     """Places (row, column) of the pixels of exactly that colour."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
     return [(int(row), int(column)) for row, column in np.argwhere((pixels == colour).all(axis=2))]
 
 
-def described(path: Path) -> str:
+def dashed(path: BinaryIO) -> int:
+    """Column of the dashed line: a bluish grey, thinner than a pixel at its edges."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    top = pixels[: max(row for row, _ in coloured(path, RED))]
+    bluish = (top[..., 2] - top[..., 0] > 4) & (top[..., 0] > 150)
+    return int(bluish.sum(axis=0).argmax())
+
+
+def described(path: Path | BinaryIO) -> str:
     with Image.open(path) as image:
         assert image.format == "PNG"
         return str(image.text["Description"])  # type: ignore[attr-defined]
@@ -48,7 +60,7 @@ def described(path: Path) -> str:
 
 def test_accuracy_is_red_loss_blue_rate_green_each_in_a_panel_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "curves.png"
-    plots.curves("run", history(30), "mAP50", 20, 0.61, path)
+    plots.curves("run", history(30), "mAP50", path, Final(20, 0.61))
     rows = [[row for row, _ in coloured(path, colour)] for colour in (RED, BLUE, GREEN)]
     assert all(len(found) > 100 for found in rows)
     assert max(rows[0]) < min(rows[1])
@@ -60,8 +72,8 @@ def test_the_final_test_value_is_a_mark_of_its_own_and_is_there_only_with_a_test
     tmp_path: Path,
 ) -> None:
     without, with_it = tmp_path / "without.png", tmp_path / "with.png"
-    plots.curves("run", history(30), "mAP50", 20, None, without)
-    plots.curves("run", history(30), "mAP50", 20, 0.5, with_it)
+    plots.curves("run", history(30), "mAP50", without, Final(20, None))
+    plots.curves("run", history(30), "mAP50", with_it, Final(20, 0.5))
     assert coloured(without, INK) == []
     # One in the panel, one in its legend.
     marks = coloured(with_it, INK)
@@ -73,13 +85,35 @@ def test_the_final_test_value_is_a_mark_of_its_own_and_is_there_only_with_a_test
     assert "test" not in described(without)
 
 
+def test_while_it_trains_the_best_epoch_so_far_is_marked_and_there_is_no_mark_of_test() -> None:
+    epochs = [
+        EpochReport(epoch=number, train_loss=1.0, dev_accuracy=value)
+        for number, value in enumerate((0.2, 0.7, 0.7, 0.5), start=1)
+    ]
+    picture = io.BytesIO()
+    plots.curves("run", epochs, "top-1", picture)
+    assert described(picture) == "run: learning curves of epochs 1 to 4 so far"
+    assert coloured(picture, INK) == []
+    # The later of equally good ones, as the engines choose it: epoch 3 of 1 to 4.
+    red = [column for _, column in coloured(picture, RED)]
+    assert abs(dashed(picture) - (min(red) + (max(red) - min(red)) * 2 / 3)) < 5
+
+
+def test_of_very_many_epochs_as_many_are_drawn_as_there_is_room_for() -> None:
+    few, many = io.BytesIO(), io.BytesIO()
+    plots.curves("run", history(1000), "top-1", few)
+    plots.curves("run", history(100_000), "top-1", many)
+    assert described(many) == "run: learning curves of epochs 1 to 100000 so far"
+    assert len(many.getvalue()) < 2 * len(few.getvalue())
+
+
 @pytest.mark.parametrize(
     "made", [history(1), history(3, lost=2), history(1, lost=1)], ids=["one", "a gap", "none"]
 )
 def test_few_epochs_and_losses_that_were_no_numbers_are_drawn(
     made: list[EpochReport], tmp_path: Path
 ) -> None:
-    plots.curves("run", made, "top-1", 1, 0.0, tmp_path / "curves.png")
+    plots.curves("run", made, "top-1", tmp_path / "curves.png", Final(1, 0.0))
     assert described(tmp_path / "curves.png")
 
 
@@ -133,7 +167,7 @@ begun = []
 from trainyard.api.report import EpochReport
 from trainyard_trainer import plots
 sys.addaudithook(lambda event, args: begun.append(args[1]) if event == "subprocess.Popen" else None)
-plots.curves("run", [EpochReport(epoch=1)], "top-1", 1, None, Path({str(tmp_path)!r}) / "c.png")
+plots.curves("run", [EpochReport(epoch=1)], "top-1", Path({str(tmp_path)!r}) / "c.png")
 from matplotlib.font_manager import fontManager
 outside = [f.fname for f in fontManager.ttflist if "matplotlib" not in f.fname]
 assert not outside, outside

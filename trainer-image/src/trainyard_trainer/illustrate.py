@@ -85,7 +85,8 @@ def illustrate(story: Story, predictor: Predictor, folder: Path) -> list[Path]:
 
 def _curves(story: Story, path: Path) -> None:
     test = story.results["test"].metrics.get(story.primary) if "test" in story.results else None
-    plots.curves(story.name, story.history, story.primary, story.best_epoch, test, path)
+    final = plots.Final(story.best_epoch, test)
+    plots.curves(story.name, story.history, story.primary, path, final)
 
 
 def _predictions(story: Story, predictor: Predictor, path: Path) -> None:

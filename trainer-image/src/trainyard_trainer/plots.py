@@ -10,8 +10,9 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from trainyard.api.report import EpochReport
 from trainyard.datasets.drawing import colours, shortened
 from trainyard_trainer.engines.base import Confusion, SplitResult
 from trainyard_trainer.metrics import labels_of
+from trainyard_trainer.progress import thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _DPI = 120
 _RED, _BLUE, _GREEN, _INK, _FAINT = "#d62728", "#1f77b4", "#2ca02c", "#1c1e21", "#b9bdc4"
 _MANY_EPOCHS = 40
+_MOST_POINTS = 1000
 _MANY_CLASSES = 10
 _COUNTED_CLASSES = 25
 """Up to so many rows each cell says its number."""
@@ -43,44 +46,67 @@ _JUDGED = {
 }
 
 
+@dataclass(frozen=True)
+class Final:
+    """What is known when the training is over.
+
+    Attributes
+    ----------
+    best_epoch
+        Its model is the one that is published.
+    test
+        The primary metric of that model on test; None: there is no test.
+    """
+
+    best_epoch: int
+    test: float | None
+
+
 def curves(
     name: str,
     history: Sequence[EpochReport],
     metric: str,
-    best_epoch: int,
-    test: float | None,
-    path: Path,
+    to: Path | BinaryIO,
+    final: Final | None = None,
 ) -> None:
     """Learning curves, one above the other: dev accuracy red, train loss blue, learning rate green.
+
+    The best epoch is marked; at the end, the value on test is a mark of its own.
 
     Parameters
     ----------
     name
         Of the run.
     history
-        All epochs, over all attempts; at least one.
+        All epochs so far, over all attempts; at least one. Of thousands, as many are drawn as the
+        picture has columns of pixels.
     metric
         Name of the primary metric.
-    best_epoch
-        Is marked: its model is the one that is published.
-    test
-        The metric of that model on test, a mark of its own; None: there is no test.
-    path
+    to
         The PNG to write.
+    final
+        None: the training is not over.
     """
-    epochs = [report.epoch for report in history]
+    drawn = thinned(history, _MOST_POINTS)
+    epochs = [report.epoch for report in drawn]
     words = f"{name}: learning curves of epochs {epochs[0]} to {epochs[-1]}"
+    if final is None:
+        best = max(history, key=lambda report: (report.dev_accuracy or 0.0, report.epoch)).epoch
+        mark = f"epoch {best}: the best on dev so far"
+        words += " so far"
+    else:
+        best, mark = final.best_epoch, f"epoch {final.best_epoch}: the best on dev, published"
+    test = None if final is None else final.test
     if test is not None:
         words += f"; {metric} on test {test:.3f}"
-    with _figure(path, 8.0, 7.5, words) as figure:
+    with _figure(to, 8.0, 7.5, words) as figure:
         figure.suptitle(name, fontsize=11)
         top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1.2))
-        _line(top, epochs, [r.dev_accuracy for r in history], _RED, f"{metric} on dev")
-        label = f"epoch {best_epoch}: the best on dev, published"
-        top.axvline(best_epoch, color=_FAINT, linestyle="--", linewidth=1.2, label=label, zorder=0)
+        _line(top, epochs, [r.dev_accuracy for r in drawn], _RED, f"{metric} on dev")
+        top.axvline(best, color=_FAINT, linestyle="--", linewidth=1.2, label=mark, zorder=0)
         if test is not None:
             top.plot(
-                [best_epoch],
+                [best],
                 [test],
                 linestyle="none",
                 marker="D",
@@ -91,9 +117,9 @@ def curves(
         top.set_ylabel(metric)
         top.set_ylim(bottom=0)
         top.legend(loc="lower right", fontsize=9)
-        _line(middle, epochs, [r.train_loss for r in history], _BLUE, "train loss")
+        _line(middle, epochs, [r.train_loss for r in drawn], _BLUE, "train loss")
         middle.set_ylabel("train loss")
-        _line(bottom, epochs, [r.learning_rate for r in history], _GREEN, "learning rate")
+        _line(bottom, epochs, [r.learning_rate for r in drawn], _GREEN, "learning rate")
         bottom.set_ylabel("learning rate")
         bottom.set_ylim(bottom=0)
         bottom.set_xlabel("epoch")
@@ -196,18 +222,20 @@ def precision_recall(name: str, result: SplitResult, split: str, path: Path) -> 
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float, words: str) -> Iterator[Figure]:
+def _figure(to: Path | BinaryIO, width: float, height: float, words: str) -> Iterator[Figure]:
     """A figure of so many inches, which is written as a PNG at the end, described in words."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # Names of classes are no formulas. In scripts that matplotlib's font lacks they are boxes.
-    with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    # In scripts that matplotlib's font lacks, names of classes are boxes. This is not undone: what
+    # another thread does to the filters meanwhile would be undone with it.
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    # Names of classes are no formulas.
+    with mpl.rc_context({"text.parse_math": False}):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
-        FigureCanvasAgg(figure).print_png(path, metadata={"Software": None, "Description": words})
+        FigureCanvasAgg(figure).print_png(to, metadata={"Software": None, "Description": words})
 
 
 def _line(

@@ -109,6 +109,17 @@ def already_published(store: Store, run: RunFile) -> LastWords | None:
     return _last_words(run, data, manifest)
 
 
+def is_published(store: Store, run: RunFile) -> bool:
+    """Whether a finished run is in the place of this one: its files are not to be touched.
+
+    Raises
+    ------
+    StoreError
+        If the store does not answer.
+    """
+    return store.stat(join(run.output, MANIFEST_NAME)) is not None
+
+
 def upload(store: Store, run: RunFile, files: Sequence[Path]) -> list[StoredFile]:
     """Upload the artefacts; without a manifest they count for nothing yet.
 
@@ -187,7 +198,7 @@ def finish(
 def upload_log(store: Store, run: RunFile, path: Path) -> None:
     """Keep the log of a failed run, if the store answers; a finished run's log is left alone."""
     try:
-        if store.stat(join(run.output, MANIFEST_NAME)) is None:
+        if not is_published(store, run):
             store.upload(path, join(run.output, LOG))
     except (StoreError, OSError) as error:
         _log.warning("the log cannot be stored: %s", error)

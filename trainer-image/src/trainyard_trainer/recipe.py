@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,9 +25,9 @@ from trainyard_trainer.engines.base import (
     Watcher,
 )
 from trainyard_trainer.engines.batch_size import is_automatic
-from trainyard_trainer.estimate import Estimate
 from trainyard_trainer.faults import Stopped
 from trainyard_trainer.illustrate import Story, illustrate
+from trainyard_trainer.journal import Journal
 from trainyard_trainer.keeper import Keeper, interval_seconds
 from trainyard_trainer.prepare import Prepared, prepare
 from trainyard_trainer.progress import Reporter, Ticker
@@ -118,14 +116,20 @@ class Recipe:
     stop: StopRequest
 
     def __post_init__(self) -> None:
-        template = self.run.template
-        self._engine: TrainingEngine = engine_for(template.engine, self.run.capability.type)
+        kind = self.run.template.engine
+        self._engine: TrainingEngine = engine_for(kind, self.run.capability.type)
         base = starting_point(self.store, self.run, self.places.work)
         self._settings = settings_of(self.run, self._engine, self.device, base)
-        self._estimate = Estimate(
-            time.monotonic(), template.hyperparameters.epochs, len(template.exports)
+        self._out = self.places.work / "artefacts"
+        self._out.mkdir(parents=True, exist_ok=True)
+        self._journal = Journal(
+            self.run,
+            self.store,
+            self.reporter,
+            self.stop,
+            self._out,
+            self._settings.primary_metric,
         )
-        self._history: list[EpochReport] = []
         self._resume: Resume | None = None
         self.keeper = Keeper(
             self.store,
@@ -134,8 +138,6 @@ class Recipe:
             self._engine.prove,
             interval_seconds(),
         )
-        self._out = self.places.work / "artefacts"
-        self._out.mkdir(parents=True, exist_ok=True)
 
     @property
     def engine(self) -> TrainingEngine:
@@ -160,10 +162,11 @@ class Recipe:
             yield
         except BaseException as error:
             self.stop.disarm()
-            if self.stop.requested:
-                # Whatever it was raised as: a library may have made something else of it.
-                raise Stopped(self.keeper.stopped()) from error
-            self.keeper.failed(error)
+            with self._journal.ending():
+                if self.stop.requested:
+                    # Whatever it was raised as: a library may have made something else of it.
+                    raise Stopped(self.keeper.stopped()) from error
+                self.keeper.failed(error)
             raise
         self.keeper.forget()
 
@@ -171,16 +174,13 @@ class Recipe:
         """Fetch the checkpoint that the run goes on from, if it does."""
         if self.run.resume is None:
             return
-        self._say(Stage.PREPARE, "fetching the checkpoint", prepared=0.0)
+        self._journal.say(Stage.PREPARE, "fetching the checkpoint", prepared=0.0)
         names, folder = self._engine.checkpoint_files, self.places.work / "resumed"
         resumed = checkpoint.fetch(self.store, self.run, self.run.resume, names, folder)
         self._engine.prove(folder, resumed.epoch)
         finished = resumed.notes.finished
         self._resume = Resume(folder, resumed.history, finished)
-        self._history = list(resumed.history)
-        self._estimate.go_on(
-            resumed.epoch, sum(report.seconds or 0.0 for report in resumed.history)
-        )
+        self._journal.go_on(resumed)
         self.keeper.go_on(resumed)
         _log.info(
             "going on after epoch %d of %d from %s%s",
@@ -199,9 +199,11 @@ class Recipe:
             nonlocal ticker
             ticker = ticker or Ticker("unpacking images", total)
             ticker.at(done)
-            self._say(Stage.PREPARE, f"unpacked {done} of {total} images", prepared=done / total)
+            self._journal.say(
+                Stage.PREPARE, f"unpacked {done} of {total} images", prepared=done / total
+            )
 
-        self._say(Stage.PREPARE, "fetching the datasets", prepared=0.0)
+        self._journal.say(Stage.PREPARE, "fetching the datasets", prepared=0.0)
         return prepare(
             self.store,
             self.run.datasets,
@@ -228,38 +230,24 @@ class Recipe:
             settings.threads,
             settings.variation,
         )
-        epochs = self._out / publish.EPOCHS
-        checkpoint.write_history(epochs, self._history)
-        with epochs.open("a", encoding="utf-8") as lines:
 
-            def started(steps: int) -> None:
-                self._estimate.training_started(time.monotonic(), steps)
-                self._say(Stage.TRAIN, "training")
+        def epoch(report: EpochReport, saved: Saved) -> None:
+            # What is in the journal is kept and told too, whenever the signal to stop comes.
+            with self.stop.held():
+                self._journal.epoch(report)
+                self.keeper.keep(self._journal.history, saved.files, finished=saved.finished)
+                self._journal.log_epoch()
+            self._journal.say(Stage.TRAIN, f"epoch {report.epoch} of {hyper.epochs} done")
 
-            def step() -> None:
-                self._estimate.step()
-                self._say(Stage.TRAIN, f"epoch {len(self._history) + 1} of {hyper.epochs}")
-
-            def epoch(report: EpochReport, saved: Saved) -> None:
-                # What is in the history is kept and told too, whenever the signal to stop comes.
-                with self.stop.held():
-                    self._estimate.epoch(time.monotonic())
-                    self._history.append(report)
-                    lines.write(json.dumps(report.to_wire()) + "\n")
-                    lines.flush()
-                    self.keeper.keep(self._history, saved.files, finished=saved.finished)
-                    self._log_epoch(report)
-                self._say(Stage.TRAIN, f"epoch {report.epoch} of {hyper.epochs} done")
-
-            self._say(Stage.TRAIN, "setting up")
-            trained = self._engine.train(
-                settings,
-                prepared.layout.data,
-                self.places.engine,
-                Watcher(started, step, epoch),
-                self._resume,
-            )
-        self._estimate.training_ended(time.monotonic())
+        self._journal.say(Stage.TRAIN, "setting up")
+        trained = self._engine.train(
+            settings,
+            prepared.layout.data,
+            self.places.engine,
+            Watcher(self._journal.training_started, self._journal.step, epoch),
+            self._resume,
+        )
+        self._journal.training_ended()
         stopped = "" if trained.epochs == hyper.epochs else " (stopped early)"
         _log.info("train: %d epochs%s, best %d", trained.epochs, stopped, trained.best_epoch)
         return trained
@@ -270,7 +258,7 @@ class Recipe:
         What is chosen is chosen on dev: the best epoch, and the operating threshold where the
         capability states no confidence of its own.
         """
-        self._say(Stage.EVALUATE, "evaluating the best epoch")
+        self._journal.say(Stage.EVALUATE, "evaluating the best epoch")
         hyper = self._settings.hyperparameters.model_copy(update={"image_size": trained.image_size})
         settings = replace(self._settings, hyperparameters=hyper)
         built = self._engine.build(trained.architecture, len(settings.classes), trained.state)
@@ -296,7 +284,9 @@ class Recipe:
         self, prepared: Prepared, trained: Trained, results: dict[str, SplitResult]
     ) -> list[Path]:
         """Write the model in its forms, its description, the metrics and the pictures."""
-        self._say(Stage.EXPORT, "writing the model")
+        self._journal.say(Stage.EXPORT, "writing the model")
+        # Matplotlib is not made for two threads that draw.
+        self._journal.close()
         network = self._engine.build(
             trained.architecture, len(self._settings.classes), trained.state
         )
@@ -329,7 +319,7 @@ class Recipe:
         pictures = illustrate(
             Story(
                 self.run.name,
-                tuple(self._history),
+                tuple(self._journal.history),
                 self._settings.primary_metric,
                 trained.best_epoch,
                 results,
@@ -341,8 +331,7 @@ class Recipe:
         )
         _log.info("export: %s of %.1f MB", weights.name, weights.stat().st_size / 1e6)
         exported = [self._out / form.file for form in forms.values()]
-        # Of a checkpoint that was trained before there are none.
-        epochs = [self._out / publish.EPOCHS] if self._history else []
+        epochs = self._journal.files
         return [weights, described, *exported, archive, measured, *epochs, made_of, *pictures]
 
     def publish(
@@ -352,7 +341,9 @@ class Recipe:
 
         Once the manifest is on its way the run is not stopped any more: it may count as done.
         """
-        self._say(Stage.PUBLISH, "uploading the artefacts")
+        self._journal.say(Stage.PUBLISH, "uploading the artefacts")
+        # What the manifest states must not be overwritten by what was on its way before.
+        self._journal.close()
         _log.info("publish: %d files to %s", len(files) + 1, self.run.output)
         stored = publish.upload(self.store, self.run, [*files, self.places.work / publish.LOG])
         self.stop.disarm()
@@ -365,41 +356,5 @@ class Recipe:
             results,
             trained.epochs,
         )
-        self.reporter.report(
-            Stage.PUBLISH,
-            100,
-            "published",
-            epoch=trained.epochs,
-            epochs=trained.epochs,
-            remaining_seconds=0,
-            history=self._history,
-        )
+        self._journal.published(trained.epochs)
         return words
-
-    def _log_epoch(self, report: EpochReport) -> None:
-        left = self._estimate.remaining(time.monotonic())
-        _log.info(
-            "epoch %d of %d: train loss %s, %s, %.1f s, about %s s left",
-            report.epoch,
-            self.run.template.hyperparameters.epochs,
-            "not finite" if report.train_loss is None else f"{report.train_loss:.4f}",
-            ", ".join(f"{name} {value:.4f}" for name, value in report.metrics.items()),
-            report.seconds or 0.0,
-            "?" if left is None else round(left),
-        )
-
-    def _say(self, stage: Stage, message: str, *, prepared: float | None = None) -> None:
-        self.stop.check()
-        now = time.monotonic()
-        percent = (
-            self._estimate.percent(now) if prepared is None else self._estimate.preparing(prepared)
-        )
-        self.reporter.report(
-            stage,
-            percent,
-            message,
-            epoch=len(self._history),
-            epochs=self.run.template.hyperparameters.epochs,
-            remaining_seconds=self._estimate.remaining(now),
-            history=self._history,
-        )

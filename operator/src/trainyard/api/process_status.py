@@ -195,6 +195,9 @@ class Attempt(ApiModel):
     """Its batch size, when it is not the recipe's."""
     resumed_from_epoch: int | None = None
     """Epochs that were taken over from a checkpoint."""
+    location: Annotated[Line, StringConstraints(max_length=2048)] | None = None
+    """The folder of its files: metrics.jsonl and curves.png while it trains, train.log at its end,
+    unverified; a finished run's are in artefacts."""
 
 
 class CheckpointStatus(ApiModel):

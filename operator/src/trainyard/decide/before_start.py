@@ -211,7 +211,8 @@ def _first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
 def record_attempt(facts: ProcessFacts, draft: StatusDraft, run: RunFile, attempt: Attempt) -> None:
     """Create the suspended Job of an attempt; its record comes after it, the lock later."""
     draft.actions.append(creation(draft, run, attempt))
-    draft.changes["attempts"] = attempts.recorded(facts.process.status.attempts, attempt)
+    placed = attempt.model_copy(update={"location": run.output})
+    draft.changes["attempts"] = attempts.recorded(facts.process.status.attempts, placed)
     draft.phase(ProcessPhase.STARTING, Reason.STARTING)
     draft.condition(
         ConditionType.NODE_RESERVED,
