@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import yaml
 from support.invariants import InvariantChecker
 from support.scraping import scrape
 from support.waiting import eventually
 from support.world import World
+from tests.unit.helm.expressions import names, with_variables
+from tests.unit.helm.rendering import CHART
 
 from trainyard.cluster.resources import POD, PROCESS
 
@@ -57,6 +61,8 @@ def test_the_queue_of_a_node_is_seen_as_it_grows_and_shrinks(world: World) -> No
     world.process("third")
     eventually("both in the queue", lambda: shown("queue_length") == 2)
     assert shown("queue_length", world.other_node) == 0
+    told = {name.partition("{")[0] for name in scrape(world.operator)}
+    assert _asked_for() - told == set(), "by alerts or by the dashboard"
     begun = shown("queue_oldest_wait_seconds")
     eventually("a longer wait", lambda: shown("queue_oldest_wait_seconds") > begun, within=5)
     world.operator.kill()
@@ -72,6 +78,16 @@ def test_the_queue_of_a_node_is_seen_as_it_grows_and_shrinks(world: World) -> No
     assert shown("wait_seconds_count") == 2, "of this operator, which began after the first"
     assert after['trainyard_attempts_ended_total{reason="TrainingSucceeded"}'] == 3
     assert after[f'trainyard_node_state{{node="{world.node}",state="Available"}}'] == 1
+
+
+def _asked_for() -> set[str]:
+    """The samples that alert rules and dashboard name."""
+    files = CHART / "files"
+    groups = yaml.safe_load((files / "alerts.yaml").read_text())["groups"]
+    panels = json.loads((files / "dashboard.json").read_text())["panels"]
+    expressions = [rule["expr"] for group in groups for rule in group["rules"]]
+    expressions += [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    return {name for one in expressions for name in names(with_variables(one))}
 
 
 def test_gpu_time_is_counted_when_an_attempt_ends(world: World) -> None:
