@@ -25,6 +25,12 @@ def events(api: ApiServer) -> Events:
     return Events(api, "operator-0")
 
 
+def test_note_has_nothing_that_a_terminal_would_obey(events: Events, fake: FakeApi) -> None:
+    events.tell(RAW, Happening("HeldOutOverlap", "cat\u202egnp.exe \x1b[31mtwice\x1b[0m"), NOW)
+    (found,) = posted(fake)
+    assert found["note"] == "catgnp.exe twice"
+
+
 def test_event_is_about_the_object(events: Events, fake: FakeApi) -> None:
     events.tell(RAW, FAILED, NOW)
     (event,) = posted(fake)

@@ -20,6 +20,11 @@ def set_ready(
     )
 
 
+def test_its_sentence_has_nothing_that_a_terminal_would_obey() -> None:
+    (made,) = set_ready((), False, message="\x1b[31mcat\u202egnp.exe\x1b[0m cannot be read")
+    assert made.message == "catgnp.exe cannot be read"
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

@@ -43,6 +43,16 @@ def step(
     return with_status(known, decision.status), decision
 
 
+def test_what_a_server_answered_is_told_plain_without_credentials_and_short() -> None:
+    known, _ = step(ended(notifications=TOLD), after(70))
+    said = f"answered 535 \x1b[31mpassword: canary-1\x1b[0m {'x' * 999}"
+    known, _ = step(known, after(80), outcome=NotDelivered(said, again=False))
+    message = record(known).message
+    assert message is not None
+    assert message.startswith("answered 535 password: *** xxx")
+    assert len(message) == 512
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_the_write_that_ends_a_process_records_who_is_to_be_told_and_sends_nothing(
     good: bool,

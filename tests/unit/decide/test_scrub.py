@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.builders import FAILED_JOB, LEASE, NOW, POD, attempted, ended_pod
 from trainyard.decide.process import decide_process
-from trainyard.decide.scrub import scrubbed
+from trainyard.decide.scrub import plain, scrubbed
 
 CANARY = "k4n4ry-5ecret/Value+1"
 
@@ -44,6 +44,32 @@ def test_value_that_is_named_like_a_credential_is_taken_out(line: str) -> None:
 )
 def test_other_words_stay(line: str) -> None:
     assert scrubbed(line) == line
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param("\x1b[34m\x1b[1mtrain: \x1b[0m3/30", "train: 3/30", id="colours"),
+        pytest.param("a\x1b[2K\x1b[1Gb", "ab", id="a cursor that moves"),
+        pytest.param("a\x1b]0;title\x07b\x1b]8;;http://x\x1b\\c", "abc", id="titles and links"),
+        pytest.param("a\x1b", "a", id="an escape at the end"),
+        pytest.param(" 10%\r 20%\r\nend\r", " 10%\n 20%\nend\n", id="a bar that is drawn over"),
+        pytest.param("a\x00b\x08c\x0bd\x9be", "abcde", id="control characters"),
+        pytest.param("a\u2028b\u2029c\x85d", "a\nb\nc\nd", id="line ends of Unicode"),
+        pytest.param("cat\u202egnp.exe\u2066\u200f", "catgnp.exe", id="what reorders text"),
+        pytest.param("pay\u200bpal\ufeff\u2060\u00ad", "paypal", id="what has no width"),
+        pytest.param("pass\u200bword: 12345678", "password: ***", id="a credential in disguise"),
+    ],
+)
+def test_nothing_that_a_terminal_or_a_browser_would_obey_is_left(said: str, shown: str) -> None:
+    assert scrubbed(said) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["a\tb\nc", "Köln, 猫, क्\u200dष, 👩\u200d🔬", "C:\\x [31m (x)"], ids=ascii
+)
+def test_scripts_of_all_kinds_are_plain(text: str) -> None:
+    assert plain(text) == text
 
 
 def test_log_that_a_kubelet_kept_is_scrubbed_and_bounded_before_it_is_recorded() -> None:

@@ -195,6 +195,27 @@ def test_what_is_named_like_a_credential_is_not_told() -> None:
     assert "canary" not in str(content)
 
 
+def test_what_colours_a_terminal_or_reorders_text_is_not_told() -> None:
+    known = ended(good=False, notifications=TOLD).process
+    said_ = "\x1b[31mgpj.\u202etac\x1b[0m\x00 is no image"
+    last = known.status.attempts[-1].model_copy(update={"log_tail": said_})
+    conditions = tuple(
+        item.model_copy(update={"message": said_}) for item in known.status.conditions
+    )
+    status = known.status.model_copy(update={"attempts": (last,), "conditions": conditions})
+    base = message(ended(good=False, notifications=TOLD))
+    content = notification(
+        replace(base, process=known.model_copy(update={"status": status})), StoreAccess()
+    )
+    assert content.message == content.log_tail == "gpj.tac is no image"
+
+
+def test_a_server_that_takes_seven_bits_only_can_take_it() -> None:
+    content = said(good=False).model_copy(update={"message": "Köln: 猫"})
+    assert mail(content, SENDER, TEAM, NOW, PNG).as_bytes().isascii()
+    assert "Köln: 猫" in body(received(content), "plain")
+
+
 def test_every_line_is_short_enough_for_any_server() -> None:
     content = said(good=False).model_copy(update={"log_tail": "x" * 2048, "message": "é" * 900})
     lines = mail(content, SENDER, TEAM, NOW, PNG).as_bytes().split(b"\r\n")

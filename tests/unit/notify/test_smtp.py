@@ -105,6 +105,13 @@ def test_a_server_that_is_down_is_tried_again() -> None:
     assert isinstance(outcome, NotDelivered) and outcome.again
 
 
+def test_a_server_by_a_name_that_can_be_none_is_no_fault_of_ours() -> None:
+    server = MailServer("mail..example", 25, Security.NONE, SENDER)
+    outcome = asyncio.run(hand_over(server, MAIL))
+    assert isinstance(outcome, NotDelivered)
+    assert outcome.message.startswith("the mail server mail..example:25 cannot be used now: ")
+
+
 @pytest.mark.parametrize(
     ("answer", "again"), [("451 greylisted, come back", True), ("550 no such mailbox", False)]
 )

@@ -179,7 +179,28 @@ def test_a_missing_key_file_is_named_and_nothing_goes_unsigned(tmp_path: Path) -
     assert receiver.received == []
 
 
-@pytest.mark.parametrize("url", ["http://", "https://h:99999999/", "https://[broken/"])
+def test_an_empty_key_signs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    receiver = Receiver()
+    with receiving(receiver) as port:
+        outcome = posted(f"http://127.0.0.1:{port}/", key_file=tmp_path / "key")
+    assert isinstance(outcome, NotDelivered) and outcome.again
+    assert outcome.message.endswith("key is empty")
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "https://h:99999999/",
+        "https://[broken/",
+        "https://.../SECRET",
+        f"https://{'x' * 64}.org/SECRET",
+        "https://user:SECRET@[bad/",
+    ],
+)
 def test_a_url_that_is_none_fails_at_once(url: str) -> None:
     outcome = posted(url)
     assert isinstance(outcome, NotDelivered) and not outcome.again
+    assert "SECRET" not in outcome.message

@@ -176,9 +176,11 @@ class TestSecrets:
 
 
 def test_a_message_cannot_look_like_a_line_of_its_own() -> None:
-    forged = "x\n2026-11-23 12:00:00,000 INFO trainyard.operator: all is well\rgone"
-    assert len(as_text(forged).splitlines()) == 1
-    assert as_json(forged)["message"] == forged
+    forged = "x\n2026-11-23 12:00:00,000 INFO trainyard.operator: all is well\rgone\u2028\x1b[2Kx"
+    line = as_text(forged)
+    assert len(line.splitlines()) == 1
+    assert "\x1b" not in line
+    assert as_json(forged)["message"] == forged.partition("\r")[0] + "\ngone\nx"
 
 
 def test_letters_of_all_languages_stay_readable(printed: pytest.CaptureFixture[str]) -> None:

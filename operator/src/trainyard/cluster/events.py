@@ -11,6 +11,7 @@ from trainyard.cluster.api_server import ApiServer
 from trainyard.cluster.errors import AlreadyExists, Conflict, NamespaceEnding, NotFound
 from trainyard.cluster.resources import EVENT
 from trainyard.decide.actions import Happening
+from trainyard.decide.scrub import plain
 
 REPORTER = "trainyard.dev/operator"
 LONGEST_NOTE = 1024
@@ -35,7 +36,9 @@ class Events:
         meta = parse.metadata(raw)
         namespace = meta.get("namespace")
         stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        seed = f"{meta.get('uid')} {happening.warning} {happening.reason} {happening.message}"
+        # Warnings about data have the names of files and classes.
+        note = plain(happening.message)
+        seed = f"{meta.get('uid')} {happening.warning} {happening.reason} {note}"
         name = f"{meta['name'][:200]}.{hashlib.sha256(seed.encode()).hexdigest()[:16]}"
         body = {
             "apiVersion": EVENT.api_version,
@@ -47,7 +50,7 @@ class Events:
             "action": "Reconcile",
             "type": "Warning" if happening.warning else "Normal",
             "reason": happening.reason,
-            "note": happening.message.encode()[:LONGEST_NOTE].decode(errors="ignore"),
+            "note": note.encode()[:LONGEST_NOTE].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": raw.get("apiVersion"),
                 "kind": raw.get("kind"),

@@ -9,7 +9,7 @@ from trainyard.decide.before_start import recipe_gpus
 from trainyard.decide.conditions import find
 from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import ProcessFacts, Unavailable, VerifiedCheckpoint
-from trainyard.decide.scrub import scrubbed
+from trainyard.decide.scrub import plain, scrubbed
 
 LONGEST_MESSAGE = 1024
 """Characters of an attempt's message; a status has room for a hundred of them."""
@@ -77,7 +77,7 @@ def close_attempt(
         update={
             "finish_time": at,
             "reason": str(reason),
-            "message": None if message is None else message[:LONGEST_MESSAGE],
+            "message": None if message is None else plain(message)[:LONGEST_MESSAGE],
             "log_tail": scrubbed(log_tail)[-LONGEST_TAIL:] or None,
         }
     )

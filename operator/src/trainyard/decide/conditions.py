@@ -7,6 +7,7 @@ from datetime import datetime
 
 from trainyard.api.meta import Condition, ConditionStatus
 from trainyard.api.reasons import ConditionType, Reason
+from trainyard.decide.scrub import plain
 
 
 def find(conditions: Iterable[Condition], type_: ConditionType) -> Condition | None:
@@ -36,6 +37,8 @@ def with_condition(
     ----------
     status
         True, False, or None for Unknown.
+    message
+        What in it a terminal or a browser would obey is taken out.
     now
         Becomes the transition time if the status changes; seconds are enough.
     """
@@ -54,7 +57,7 @@ def with_condition(
         type=str(type_),
         status=wanted,
         reason=str(reason),
-        message=message,
+        message=plain(message),
         last_transition_time=since,
         observed_generation=generation,
     )

@@ -25,6 +25,7 @@ from trainyard.api.process_status import (
     TrainingProcessStatus,
 )
 from trainyard.decide.recipients import NotificationRules, Recipient, recipients_of, refusal
+from trainyard.decide.scrub import scrubbed
 
 FIRST_WAIT = timedelta(seconds=15)
 """Between the first try and the second; each wait after it is four times as long."""
@@ -220,7 +221,8 @@ def _changed(
         update={
             "state": state,
             "time": now.replace(microsecond=0),
-            "message": None if message is None else message[:LONGEST_MESSAGE],
+            # Words of a server, some of them.
+            "message": None if message is None else scrubbed(message)[:LONGEST_MESSAGE],
             "tries": record.tries if tries is None else tries,
         }
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, getaddresses
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from trainyard.notify.content import Notification
 
+# Not every server takes bytes above 127.
+_SEVEN_BITS = SMTP.clone(cte_type="7bit")
 CURVES = "curves"
 """Content-ID of the picture, without the domain."""
 
@@ -29,6 +32,27 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters["moment"] = _moment
+
+
+def sender_of(text: str) -> Address:
+    """The one address of who sends, `address` or `Name <address>`.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or more than one, or cannot stand in a header.
+    """
+    found = getaddresses([text])
+    if len(found) != 1 or not text.isprintable():
+        raise ValueError("it is not one address")
+    name, address = found[0]
+    try:
+        made = Address(display_name=name, addr_spec=address)
+    except HeaderParseError as error:
+        raise ValueError(str(error)) from None
+    if not (made.username and made.domain and address.isascii()):
+        raise ValueError("it has no name or no domain, or letters that are not ASCII")
+    return made
 
 
 def mail(
@@ -58,11 +82,11 @@ def mail(
     for header in (subject, sender, recipient, said.id):
         if not header.isprintable():
             raise ValueError(f"{header!r} cannot stand in the header of a mail")
-    name, address = parseaddr(sender)
-    domain = address.rpartition("@")[2]
-    made = EmailMessage(policy=SMTP)
+    origin = sender_of(sender)
+    domain = origin.domain
+    made = EmailMessage(policy=_SEVEN_BITS)
     made["Subject"] = subject
-    made["From"] = Address(display_name=name, addr_spec=address)
+    made["From"] = origin
     made["To"] = Address(addr_spec=recipient)
     made["Date"] = format_datetime(now)
     # The same for each try, so that a mail that comes twice all the same is known for one.

@@ -6,7 +6,6 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.utils import parseaddr
 from enum import StrEnum
 from pathlib import Path
 
@@ -73,7 +72,7 @@ async def hand_over(server: MailServer, mail: EmailMessage) -> Outcome:
         tls_context=context,
         username=server.username,
         password=password,
-        local_hostname=parseaddr(server.sender)[1].rpartition("@")[2],
+        local_hostname=mail["From"].addresses[0].domain,
         timeout=min(STEP_SECONDS, server.timeout_seconds),
     )
     text_sent = False
@@ -91,7 +90,8 @@ async def hand_over(server: MailServer, mail: EmailMessage) -> Outcome:
             f"the {where} answered {error.code} {_line(error.message)}",
             again=error.code < 500,
         )
-    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+    except (aiosmtplib.SMTPException, OSError, TimeoutError, UnicodeError) as error:
+        # The last of a host name that can be none.
         said = _line(str(error)) or "it did not answer in time"
         if text_sent:
             return Unknown(

@@ -81,7 +81,7 @@ async def post(rules: WebhookRules, url: str, said: Notification, now: datetime)
     try:
         # As it was written: %2F in a signed URL is not the same as a slash.
         target = URL(url, encoded=url.isascii())
-        key = None if rules.key_file is None else rules.key_file.read_bytes().strip()
+        key = _key(rules.key_file)
         context = ssl.create_default_context(cafile=rules.ca_file)
         _check_literal(target.host or "", rules.allowed_networks)
     except ValueError as error:
@@ -107,13 +107,30 @@ async def post(rules: WebhookRules, url: str, said: Notification, now: datetime)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         # The URL may be a secret: only the type of the error is told.
         return NotDelivered(f"{target.host} cannot be reached now ({_name(error)})", again=True)
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, UnicodeError):
+        # The second of a host name that can be none.
         return NotDelivered("the URL cannot be used: write https://HOST/PATH", again=False)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return Unknown(
             f"{target.host} did not say whether it took the document ({_name(error)}); it is not "
             "sent twice"
         )
+
+
+def _key(path: Path | None) -> bytes | None:
+    """The secret of the signature.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is empty: everybody could sign with that.
+    """
+    if path is None:
+        return None
+    key = path.read_bytes().strip()
+    if not key:
+        raise OSError(f"{path} is empty")
+    return key
 
 
 def _judged(status: int) -> Outcome:

@@ -95,7 +95,7 @@ class TextFormatter(logging.Formatter):
         subject = _subject(record)
         if subject is not None:
             record.message = f"{subject}: {record.message}"
-        record.message = scrubbed(record.message.replace("\n", "\\n").replace("\r", "\\r"))
+        record.message = scrubbed(record.message).replace("\n", "\\n")
         return super().formatMessage(record)
 
     def formatException(  # noqa: N802 -- of the base class

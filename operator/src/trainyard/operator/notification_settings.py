@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from trainyard.api._base import Line, Name, StrictModel
 from trainyard.api.process import Notifications
+from trainyard.notify.mail import sender_of
 from trainyard.notify.smtp import Security
 
 _HOST = r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"
@@ -47,13 +47,13 @@ class SmtpSettings(StrictModel):
     @field_validator("sender")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
-        address = parseaddr(value)[1]
-        local, _, domain = address.rpartition("@")
-        if not (local and domain and address.isascii()):
+        try:
+            sender_of(value)
+        except ValueError:
             raise ValueError(
                 f"{value!r} is no address: write trainyard@example.org, or "
                 "Trainyard <trainyard@example.org>"
-            )
+            ) from None
         return value
 
     @model_validator(mode="after")
