@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +14,7 @@ from support.trainer import Hold, PodRun, pod_token, progress_of, send
 from support.waiting import eventually, never
 from support.world import World
 
-from trainyard.api.report import ProgressReport, Stage
+from trainyard.api.report import LONGEST_REMAINING_SECONDS, ProgressReport, Stage
 from trainyard.cluster.resources import DATASET, POD, PROCESS
 from trainyard.operator.reports import ReportOutcome
 
@@ -122,19 +123,35 @@ def test_what_is_no_report_is_refused_without_harm(world: World) -> None:
     world.ready_inputs()
     run = _running(world, "cats")
     url, token = f"{world.operator.url}/v1/progress", run.token()
-    with requests.Session() as session, _counted(world, malformed=4, too_large=2):
+    with requests.Session() as session, _counted(world, malformed=8, too_large=2):
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {token}"
-        for body in (b"{", b'{"percent": 101}', b"[" * 100_000, b"\xff\x00"):
-            assert session.post(url, data=body, timeout=5).status_code == 422
+        good = progress_of(run.run_file(), 1, 4).to_wire()
+        bodies = [b"{", b'{"percent": 101}', b"[" * 100_000, b"\xff\x00"]
+        # Each alone would keep the operator from deciding about the process, or from writing it.
+        for field, value in (
+            ("percent", 1e9),
+            ("epoch", 2**63),
+            ("estimatedRemainingSeconds", 10**18),
+            ("history", [{"epoch": 1, "trainLoss": float("nan")}]),
+        ):
+            bodies.append(json.dumps({**good, field: value}).encode())
+        for body in bodies:
+            assert session.post(url, data=body, timeout=5).status_code == 422, body[:200]
         assert session.post(url, data=b"x" * 300_000, timeout=5).status_code == 413
         # Without its length, and far more than is read of it.
         endless = (b"x" * 10_000 for _ in range(100))
         with contextlib.suppress(requests.ConnectionError):
             assert session.post(url, data=endless, timeout=5).status_code == 413
         assert session.get(url, timeout=5).status_code == 405
-    with _counted(world, accepted=1):
+    most = progress_of(run.run_file(), 1, 4).model_copy(
+        update={"epoch": 2**31 - 1, "estimated_remaining_seconds": LONGEST_REMAINING_SECONDS}
+    )
+    with _counted(world, accepted=2):
+        assert run.report(most) == 204
+        eventually("the most that can be said", partial(_shows, world, 2**31 - 1))
         assert run.report(progress_of(run.run_file(), 1, 4)) == 204
+        eventually("the report in status", partial(_shows, world, 1))
 
 
 def test_a_report_after_the_end_changes_nothing(world: World) -> None:

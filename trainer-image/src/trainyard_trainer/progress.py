@@ -12,7 +12,12 @@ from typing import Literal, Self, TypeVar
 
 import requests
 
-from trainyard.api.report import EpochReport, ProgressReport, Stage
+from trainyard.api.report import (
+    LONGEST_REMAINING_SECONDS,
+    EpochReport,
+    ProgressReport,
+    Stage,
+)
 from trainyard.api.run import ProgressTarget
 from trainyard_trainer.console import in_terminal, show
 from trainyard_trainer.machine import cpu_seconds
@@ -121,7 +126,9 @@ class Reporter:
             epoch=epoch,
             epochs=epochs,
             estimated_remaining_seconds=(
-                None if remaining_seconds is None else max(0, round(remaining_seconds))
+                None
+                if remaining_seconds is None
+                else round(max(0, min(LONGEST_REMAINING_SECONDS, remaining_seconds)))
             ),
             history=thinned(history, _HISTORY_LIMIT),
         )

@@ -5,14 +5,26 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from trainyard.api._base import StrictModel
+from trainyard.api._base import NonNegativeInt32, PositiveInt32, StrictModel
 
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes that the kubelet keeps of a container's termination message."""
 
-Metrics = dict[Annotated[str, Field(max_length=64)], float]
+LONGEST_REMAINING_SECONDS = 10 * 365 * 86_400
+"""An estimate of more says nothing, and times are reckoned with it."""
+
+
+def _printable(text: str) -> str:
+    """Without what would act on a terminal: names of files and classes stand in it."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Metrics = dict[Annotated[str, Field(max_length=64), AfterValidator(_printable)], Finite]
 
 
 class ExitCode(IntEnum):
@@ -56,15 +68,15 @@ class Stage(StrEnum):
 class EpochReport(StrictModel):
     """What one epoch gave."""
 
-    epoch: Annotated[int, Field(ge=1)]
+    epoch: PositiveInt32
     """Number of the epoch, from 1."""
-    learning_rate: float | None = None
-    train_loss: float | None = None
-    dev_accuracy: float | None = None
+    learning_rate: Finite | None = None
+    train_loss: Finite | None = None
+    dev_accuracy: Finite | None = None
     """The primary metric on dev."""
     metrics: Annotated[Metrics, Field(max_length=64)] = {}
     """All metrics on dev."""
-    seconds: Annotated[float, Field(ge=0)] | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Wall-clock time of the epoch."""
 
 
@@ -74,18 +86,20 @@ class ProgressReport(StrictModel):
     kind: Literal["run", "snapshot"]
     uid: Annotated[str, Field(max_length=64)]
     """UID of the TrainingProcess or Dataset; must be that of the pod."""
-    attempt: Annotated[int, Field(ge=1)] = 1
+    attempt: PositiveInt32 = 1
     stage: Stage
     """What it is doing."""
     percent: Annotated[int, Field(ge=0, le=100)]
     """0..100, of the whole run."""
-    message: Annotated[str, Field(max_length=512)] = ""
+    message: Annotated[str, Field(max_length=512), AfterValidator(_printable)] = ""
     """What it is doing, in words."""
-    epoch: Annotated[int, Field(ge=0)] | None = None
+    epoch: NonNegativeInt32 | None = None
     """Epochs done."""
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    epochs: PositiveInt32 | None = None
     """Epochs in all."""
-    estimated_remaining_seconds: Annotated[int, Field(ge=0)] | None = None
+    estimated_remaining_seconds: (
+        Annotated[int, Field(ge=0, le=LONGEST_REMAINING_SECONDS)] | None
+    ) = None
     history: Annotated[tuple[EpochReport, ...], Field(max_length=50)] = ()
     """The epochs so far, thinned out to at most 50, the first and the last among them."""
 

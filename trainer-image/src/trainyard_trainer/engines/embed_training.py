@@ -144,7 +144,7 @@ class Training:
                 EpochReport(
                     epoch=number,
                     learning_rate=rate,
-                    train_loss=loss,
+                    train_loss=loss if math.isfinite(loss) else None,
                     dev_accuracy=value,
                     metrics=metrics,
                     seconds=time.monotonic() - began,
