@@ -266,3 +266,43 @@ def test_standby_refuses_reports_and_closes_the_connection() -> None:
     assert json.loads(text)["message"] == "this operator stands by, another one leads"
     assert heard == []
     assert fake.requests == [], "nobody's token is reviewed for it"
+
+
+def half_sent(count: int) -> tuple[list[int], list[int]]:
+    """Bodies that never end, then a whole report; the answers to both."""
+    fake, heard = FakeApi(answers=[token_of("tp"), token_of("tp")]), Heard()
+
+    async def main() -> tuple[list[int], list[int]]:
+        service = ProgressService(
+            door, cluster(), lambda told, key: heard.append((told, key)), LIMIT
+        )
+        async with TestServer(service.application()) as server, TestClient(server) as client:
+            head = b"POST /v1/progress HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"
+            streams = []
+            for _ in range(count):
+                assert server.port is not None
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(head + b"Content-Length: 4000\r\n\r\n{")
+                await writer.drain()
+                streams.append((reader, writer))
+            await asyncio.sleep(0.05)
+            meanwhile = await client.post("/v1/progress", data=body_of(GOOD), headers=AUTH)
+            lines = [await asyncio.wait_for(reader.readline(), 5) for reader, _ in streams]
+            for _, writer in streams:
+                writer.close()
+            later = await client.post("/v1/progress", data=body_of(GOOD), headers=AUTH)
+            return [int(line.split()[1]) for line in lines], [meanwhile.status, later.status]
+
+    with serving(fake) as door:
+        return asyncio.run(main())
+
+
+def test_a_report_that_does_not_come_in_whole_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainyard.operator.progress_server.BODY_SECONDS", 0.3)
+    assert half_sent(3) == ([408, 408, 408], [204, 204])
+
+
+def test_so_many_reports_are_read_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainyard.operator.progress_server.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("trainyard.operator.progress_server.AT_ONCE", 2)
+    assert half_sent(2) == ([408, 408], [503, 204])

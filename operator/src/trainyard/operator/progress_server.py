@@ -36,6 +36,21 @@ log = logging.getLogger(__name__)
 REVIEW_SECONDS = 60.0
 """For so long the answer of a token review is remembered."""
 REMEMBERED = 4096
+AT_ONCE = 128
+"""Reports that are read at the same time; with their bodies at the limit they are 32 MiB."""
+BODY_SECONDS = 10.0
+"""A report is to come in whole within this time."""
+
+_CLOSING = frozenset(
+    {
+        # Kept open, it would bring every report of the run to a standby,
+        ReportOutcome.STANDBY,
+        # or the rest of the body, which nobody reads.
+        ReportOutcome.TOO_LARGE,
+        ReportOutcome.TOO_SLOW,
+        ReportOutcome.BUSY,
+    }
+)
 
 Sink = Callable[[ProgressReport, Key], None]
 Counted = Callable[[ReportOutcome], None]
@@ -87,6 +102,7 @@ class ProgressService:
         self._max_body_bytes = max_body_bytes
         self._accepting = accepting
         self._counted = counted
+        self._coming_in = 0
         self._reviewed: OrderedDict[str, tuple[float, Sender | None]] = OrderedDict()
 
     def application(self) -> web.Application:
@@ -102,9 +118,7 @@ class ProgressService:
             self._counted(refusal.outcome)
             _say(refusal, request.remote)
             answer = web.json_response({"message": str(refusal)}, status=refusal.status)
-            if refusal.outcome in (ReportOutcome.STANDBY, ReportOutcome.TOO_LARGE):
-                # Kept open, it would bring every report of the run to a standby; or the rest of
-                # the body, which nobody reads.
+            if refusal.outcome in _CLOSING:
                 answer.force_close()
             return answer
         self._counted(ReportOutcome.ACCEPTED)
@@ -123,12 +137,7 @@ class ProgressService:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             raise Refused(ReportOutcome.NO_TOKEN, 401, "a bearer token is required")
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise Refused(
-                ReportOutcome.TOO_LARGE, 413, f"a report has at most {self._max_body_bytes} bytes"
-            ) from None
+        body = await self._body(request)
         try:
             sender = await self._sender(token)
         except ApiError:
@@ -153,6 +162,31 @@ class ProgressService:
             message = "the report is about something else than the pod"
             raise Refused(ReportOutcome.OTHER_OBJECT, 403, message, sender)
         self._sink(report, subject.key)
+
+    async def _body(self, request: web.Request) -> bytes:
+        """What was sent. Anybody who reaches the port may send: so much at a time, and not slowly.
+
+        Raises
+        ------
+        Refused
+            If it is too much, or takes too long.
+        """
+        if self._coming_in >= AT_ONCE:
+            raise Refused(ReportOutcome.BUSY, 503, "too many reports are coming in at once")
+        self._coming_in += 1
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise Refused(
+                ReportOutcome.TOO_LARGE, 413, f"a report has at most {self._max_body_bytes} bytes"
+            ) from None
+        except TimeoutError:
+            raise Refused(
+                ReportOutcome.TOO_SLOW, 408, f"a report comes in within {BODY_SECONDS:.0f} s"
+            ) from None
+        finally:
+            self._coming_in -= 1
 
     async def _sender(self, token: str) -> Sender | None:
         """Review of a token, remembered by its digest for a short while."""

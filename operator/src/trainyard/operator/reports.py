@@ -20,6 +20,10 @@ class ReportOutcome(StrEnum):
     NO_TOKEN = "no_token"  # noqa: S105 -- a word, not a token
     TOO_LARGE = "too_large"
     """Over `progress.maxBodyBytes`."""
+    TOO_SLOW = "too_slow"
+    """It did not come in whole within a few seconds."""
+    BUSY = "busy"
+    """Too many were coming in at the same time."""
     NOT_REVIEWED = "not_reviewed"
     """The API server could not say whether the token is valid."""
     BAD_TOKEN = "bad_token"  # noqa: S105 -- a word, not a token
