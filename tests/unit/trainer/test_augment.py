@@ -23,7 +23,7 @@ from trainyard_trainer import sheet
 from trainyard_trainer.engines import classify, detect, embed, embed_training, segment
 from trainyard_trainer.engines.augment import PRESETS, Variation, resolve, vary_pixels
 from trainyard_trainer.engines.base import Example, Seen, TrainSettings, Watcher, bounds
-from trainyard_trainer.engines.embedding import EmbeddingNetwork
+from trainyard_trainer.engines.embedding import EmbeddingNetwork, backbone
 from trainyard_trainer.engines.seen import FirstSeen
 from trainyard_trainer.engines.training import arguments
 
@@ -201,7 +201,7 @@ class Feed:
     def _of_embedder(self, made: TrainSettings, data: Path, seed: int) -> list[Seen]:
         hyper = made.hyperparameters.model_copy(update={"seed": seed, "epochs": 1})
         training = embed_training.Training(
-            EmbeddingNetwork("yolo11n-cls.yaml", 8, 2),
+            EmbeddingNetwork(backbone("yolo11n-cls.yaml", 8), 8, 2),
             dataclasses.replace(made, hyperparameters=hyper),
             data / "train",
             classify.train_transforms(SIDE, made.variation),

@@ -21,7 +21,7 @@ from trainyard_trainer.engines.augment import Variation, vary_pixels
 from trainyard_trainer.engines.base import TrainSettings, Watcher
 from trainyard_trainer.engines.classify import Classifier, train_transforms
 from trainyard_trainer.engines.divergence import check_loss, check_weights
-from trainyard_trainer.engines.embedding import EmbeddingNetwork
+from trainyard_trainer.engines.embedding import EmbeddingNetwork, backbone
 from trainyard_trainer.faults import LossNotFinite
 
 
@@ -137,7 +137,7 @@ def test_the_embedder_ends_in_the_step_or_before_the_epoch_is_kept(
     images: Path, tmp_path: Path, step: int
 ) -> None:
     made = settings()
-    network = EmbeddingNetwork("yolo11n-cls.yaml", 8, 2)
+    network = EmbeddingNetwork(backbone("yolo11n-cls.yaml", 8), 8, 2)
     steps: list[int] = []
 
     def poison() -> None:

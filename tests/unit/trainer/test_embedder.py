@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from ultralytics.nn.tasks import ClassificationModel
 
 from tests.unit.trainer.pods import Bench, Ended, sealed
 from trainyard.api.capability import Output
@@ -22,7 +23,7 @@ from trainyard_trainer import model
 from trainyard_trainer.engines.augment import Variation
 from trainyard_trainer.engines.base import Resume, Saved, TrainSettings, Watcher
 from trainyard_trainer.engines.embed import Embedder
-from trainyard_trainer.engines.embedding import ArcFace, EmbeddingNetwork
+from trainyard_trainer.engines.embedding import ArcFace, EmbeddingNetwork, backbone
 from trainyard_trainer.faults import InvalidRunFile
 
 
@@ -99,7 +100,7 @@ def test_the_margin_makes_the_own_identity_harder() -> None:
 
 def test_vectors_have_length_one_in_training_and_in_use() -> None:
     torch.manual_seed(0)
-    network = EmbeddingNetwork("yolo11n-cls.yaml", 8, 2)
+    network = EmbeddingNetwork(backbone("yolo11n-cls.yaml", 8), 8, 2)
     images = torch.rand(4, 3, 32, 32)
     for mode in (True, False):
         lengths = network.train(mode)(images).norm(dim=1)
@@ -182,8 +183,9 @@ def test_it_stops_early_when_dev_does_not_get_better(crops: Path, tmp_path: Path
     assert finished == [False, False, True]
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    for name in Embedder.checkpoint_files:
-        (tmp_path / name).write_bytes(b"not a checkpoint")
-    with pytest.raises(InvalidRunFile, match=r"last\.pt cannot be loaded"):
-        Embedder().prove(tmp_path, 1)
+@pytest.mark.parametrize("name", ["yolo11n-cls.yaml", "yolov8s-cls.yaml"])
+def test_the_layers_of_a_backbone_are_known_without_building_it(name: str) -> None:
+    built = EmbeddingNetwork(backbone(name, 8), 8, 2).backbone.yaml
+    assert built == backbone(name, 8)
+    of_library = ClassificationModel(name, nc=8, verbose=False).yaml
+    assert {k: v for k, v in of_library.items() if k != "yaml_file"} == built

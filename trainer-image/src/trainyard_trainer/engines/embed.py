@@ -32,12 +32,11 @@ from trainyard_trainer.engines.base import (
 )
 from trainyard_trainer.engines.class_folders import ClassFolders, plain_transforms
 from trainyard_trainer.engines.classify import train_transforms
-from trainyard_trainer.engines.embedding import Compared, EmbeddingNetwork
+from trainyard_trainer.engines.embedding import Compared, EmbeddingNetwork, backbone
 from trainyard_trainer.engines.engine import TrainingEngine
 from trainyard_trainer.engines.fine_tuning import class_rows, take_over
 from trainyard_trainer.engines.retrieval import Retrieval, retrieve
 from trainyard_trainer.engines.yolo import quieten_library
-from trainyard_trainer.faults import InvalidRunFile
 
 _SUFFIX = "-cls"
 _DIMENSIONS = "embedding"
@@ -115,37 +114,22 @@ class Embedder(ClassFolders, TrainingEngine):
 
     def read(self, path: Path, settings: TrainSettings) -> Trained:
         """Tensors and numbers; the architecture is that of the settings."""
-        quieten_library()
         epoch, state = training.best_of(path)
-        architecture = _untrained(settings).backbone.yaml
         return Trained(
             # As the other engines keep it.
             state={
                 name: tensor.half() if tensor.is_floating_point() else tensor
                 for name, tensor in state.items()
             },
-            architecture={k: v for k, v in architecture.items() if k != "yaml_file"}
-            | {_DIMENSIONS: settings.dimensions},
+            architecture=_layers(settings) | {_DIMENSIONS: settings.dimensions},
             image_size=settings.hyperparameters.image_size,
             best_epoch=epoch,
             epochs=epoch,
         )
 
-    def prove(self, folder: Path, epoch: int) -> None:
-        """Read both files, which hold nothing but tensors and numbers."""
-        for name in self.checkpoint_files:
-            try:
-                found = training.epoch_of(folder / name)
-            except Exception as error:  # noqa: BLE001 -- torch raises whatever its readers raise
-                raise InvalidRunFile(
-                    f"the checkpoint's {name} cannot be loaded ({type(error).__name__}): start "
-                    "without a checkpoint"
-                ) from None
-            if found != epoch if name == LAST else found > epoch:
-                raise InvalidRunFile(
-                    f"the checkpoint's {name} is of epoch {found}, not of {epoch}: start without a "
-                    "checkpoint"
-                )
+    def epoch_of(self, path: Path) -> int:
+        """Of a file that holds nothing but tensors and numbers."""
+        return training.epoch_of(path)
 
     def build(
         self, architecture: dict[str, Any], classes: int, state: Mapping[str, Any]
@@ -221,9 +205,12 @@ def _untrained(settings: TrainSettings) -> EmbeddingNetwork:
 
 
 def _network(settings: TrainSettings, identities: int) -> EmbeddingNetwork:
-    return EmbeddingNetwork(
-        f"{settings.architecture}{_SUFFIX}.yaml", settings.dimensions, identities
-    )
+    return EmbeddingNetwork(_layers(settings), settings.dimensions, identities)
+
+
+def _layers(settings: TrainSettings) -> dict[str, Any]:
+    """The backbone as the library reads it."""
+    return backbone(f"{settings.architecture}{_SUFFIX}.yaml", settings.dimensions)
 
 
 def _settle(network: EmbeddingNetwork, images: Path, size: int, settings: TrainSettings) -> None:

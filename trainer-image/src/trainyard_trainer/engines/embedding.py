@@ -9,7 +9,25 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from ultralytics.nn.tasks import ClassificationModel
+from ultralytics.nn.tasks import ClassificationModel, yaml_model_load
+
+_CHANNELS = 3
+"""Of an image."""
+
+
+def backbone(name: str, dimensions: int) -> dict[str, Any]:
+    """The layers of a backbone, as the library keeps them of a model that it built.
+
+    Parameters
+    ----------
+    name
+        Of a file that the library carries.
+    dimensions
+        Length of the vectors.
+    """
+    read: dict[str, Any] = yaml_model_load(name)
+    layers = {key: value for key, value in read.items() if key != "yaml_file"}
+    return layers | {"nc": dimensions, "channels": _CHANNELS}
 
 
 class EmbeddingNetwork(nn.Module):  # type: ignore[misc]
@@ -17,8 +35,8 @@ class EmbeddingNetwork(nn.Module):  # type: ignore[misc]
 
     Parameters
     ----------
-    architecture
-        The backbone as the library reads it: the name of a file it carries, or its content.
+    layers
+        Of the backbone: `backbone`.
     dimensions
         Length of the vectors.
     identities
@@ -33,12 +51,11 @@ class EmbeddingNetwork(nn.Module):  # type: ignore[misc]
 
     identities: torch.Tensor
 
-    def __init__(
-        self, architecture: str | dict[str, Any], dimensions: int, identities: int
-    ) -> None:
+    def __init__(self, layers: dict[str, Any], dimensions: int, identities: int) -> None:
         super().__init__()
-        given = copy.deepcopy(architecture)
-        self.backbone = ClassificationModel(cfg=given, ch=3, nc=dimensions, verbose=False)
+        # The library writes into what it is given.
+        own = copy.deepcopy(layers)
+        self.backbone = ClassificationModel(cfg=own, ch=_CHANNELS, nc=dimensions, verbose=False)
         self.norm = nn.BatchNorm1d(dimensions)
         self.register_buffer("identities", torch.zeros(identities, dimensions))
 

@@ -13,6 +13,7 @@ from trainyard.api.template import Engine
 from trainyard.datasets.samples import Sample
 from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.engines.base import (
+    LAST,
     Box,
     Example,
     Prediction,
@@ -22,6 +23,7 @@ from trainyard_trainer.engines.base import (
     TrainSettings,
     Watcher,
 )
+from trainyard_trainer.faults import Fault, InvalidRunFile
 
 if TYPE_CHECKING:
     import torch
@@ -96,14 +98,44 @@ class TrainingEngine(abc.ABC):
         whatever reading it raises.
         """
 
-    @abc.abstractmethod
     def prove(self, folder: Path, epoch: int) -> None:
         """Load the `checkpoint_files` of an epoch from a folder, to see that it can be done.
+
+        The caller vouches for them: this process wrote them itself, or verified their SHA-256.
+
+        Parameters
+        ----------
+        folder
+            Where they lie.
+        epoch
+            Epochs done.
 
         Raises
         ------
         InvalidRunFile
-            If it cannot.
+            If a file cannot be loaded, or is of another epoch.
+        """
+        for name in self.checkpoint_files:
+            try:
+                found = self.epoch_of(folder / name)
+            except Exception as error:  # noqa: BLE001 -- unpickling raises whatever it raises
+                said = str(error) if isinstance(error, Fault) else type(error).__name__
+                raise InvalidRunFile(
+                    f"the checkpoint's {name} cannot be loaded ({said}): start without a checkpoint"
+                ) from None
+            # The best epoch may be an earlier one.
+            if found > epoch or (found != epoch and name == LAST):
+                raise InvalidRunFile(
+                    f"the checkpoint's {name} is of epoch {found}, not of {epoch}: start without a "
+                    "checkpoint"
+                )
+
+    @abc.abstractmethod
+    def epoch_of(self, path: Path) -> int:
+        """The number of epochs that were done when one of the `checkpoint_files` was written.
+
+        Loads it whole. Raises whatever reading it raises, and `InvalidRunFile` if there is not
+        everything in it that is needed to go on.
         """
 
     @abc.abstractmethod

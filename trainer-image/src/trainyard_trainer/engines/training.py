@@ -23,12 +23,11 @@ from trainyard.api.report import EpochReport
 from trainyard.api.template import Optimizer
 from trainyard_trainer.engines import batch_size
 from trainyard_trainer.engines.augment import vary_pixels
-from trainyard_trainer.engines.base import BEST, LAST, Resume, Saved, TrainSettings, Watcher
+from trainyard_trainer.engines.base import LAST, Resume, Saved, TrainSettings, Watcher
 from trainyard_trainer.engines.divergence import check_loss, check_weights
 from trainyard_trainer.engines.fine_tuning import take_over
 from trainyard_trainer.engines.scoring import finite
 from trainyard_trainer.engines.seen import FirstSeen
-from trainyard_trainer.faults import InvalidRunFile
 
 _log = logging.getLogger("trainyard")
 
@@ -191,40 +190,6 @@ def arguments_of(resume: Resume, settings: TrainSettings) -> dict[str, Any]:
         made = content["train_args"]
         chosen |= {name: made[name] for name in ("optimizer", "lr0", "warmup_bias_lr")}
     return chosen
-
-
-def prove(folder: Path, epoch: int) -> None:
-    """Load a checkpoint's files to see that it can be done.
-
-    The caller vouches for them: this process wrote them itself, or verified their SHA-256.
-
-    Parameters
-    ----------
-    folder
-        Where they lie.
-    epoch
-        Epochs done.
-
-    Raises
-    ------
-    InvalidRunFile
-        If a file cannot be loaded, or is of another epoch.
-    """
-    for name in (LAST, BEST):
-        try:
-            _, content = load_checkpoint(folder / name)
-            found = content["epoch"] + 1
-            whole = bool(content["optimizer"]) and content["ema"] is not None
-        except Exception as error:  # noqa: BLE001 -- unpickling raises whatever it raises
-            raise InvalidRunFile(
-                f"the checkpoint's {name} cannot be loaded ({type(error).__name__}): start without "
-                "a checkpoint"
-            ) from None
-        if not whole or (found != epoch if name == LAST else found > epoch):
-            raise InvalidRunFile(
-                f"the checkpoint's {name} is of epoch {found}, not of {epoch}, or not whole: start "
-                "without a checkpoint"
-            )
 
 
 class Reports:

@@ -123,16 +123,13 @@ class YoloEngine(TrainingEngine):
     def _class_rows(self, architecture: dict[str, Any]) -> frozenset[str]:
         return class_rows(lambda classes: self._build(copy.deepcopy(architecture), classes))
 
-    def prove(self, folder: Path, epoch: int) -> None:
-        """Load the `checkpoint_files` of an epoch; see `trainyard_trainer.engines.training.prove`.
-
-        Raises
-        ------
-        InvalidRunFile
-            If that cannot be done.
-        """
+    def epoch_of(self, path: Path) -> int:
+        """Of a checkpoint of the library that has what its training goes on with."""
         quieten_library()
-        training.prove(folder, epoch)
+        _, content = load_checkpoint(path)
+        if not content["optimizer"] or content["ema"] is None:
+            raise InvalidRunFile("it lacks the optimizer's state or the averaged weights")
+        return int(content["epoch"]) + 1
 
     def build(
         self, architecture: dict[str, Any], classes: int, state: Mapping[str, Any]
