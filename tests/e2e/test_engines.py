@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import REPOSITORY, System, Team
+from tests.e2e.models import load_back
 from tests.e2e.steps import apply, finish
 from trainyard.api.process import TrainingProcess
-from trainyard.api.run import StoreLocation
-from trainyard.stores import Credentials, open_store
 from trainyard_demo import outcome
 from trainyard_demo.store import BUCKET, PREFIX
 
@@ -67,25 +66,8 @@ def check(team: Team, name: str, folder: Path, seconds: int = 280) -> TrainingPr
     """It succeeded, every file is what status and manifest say, and the model answers."""
     item = finish(team, name, seconds)
     assert item["status"]["phase"] == "Succeeded", item["status"]["conditions"]
-    account = team.system.cluster.s3
-    location = StoreLocation(endpoint_url=account.endpoint_url, region=account.region)
-    store = open_store(location, Credentials(account.access_key, account.secret_key))
-    process = TrainingProcess.model_validate(item)
-    outcome.collect(process, store, folder / name)
-    held_out = folder / "images" / PREFIX / ALL[name] / "test"
-    done = subprocess.run(
-        [
-            *(REPOSITORY / ".venv-trainer/bin/python", "-m", "trainyard_trainer", "predict"),
-            *("--weights", folder / name / "model.pth"),
-            *("--config", folder / name / "config.yaml"),
-            *("--data", held_out, "--out", folder / name / "again.png"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return process
+    load_back(team, item, folder, folder / "images" / PREFIX / ALL[name] / "test")
+    return TrainingProcess.model_validate(item)
 
 
 def test_outlines_and_vectors_are_learnt_and_loaded_back(team: Team, tmp_path: Path) -> None:
