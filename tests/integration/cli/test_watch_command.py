@@ -64,6 +64,7 @@ def trains(team: Team, epoch: int, history: list[Json] | None = None) -> None:
         progress=progress,
         metrics=[{"name": "top-1", "value": f"0.{epoch}5"}],
         history=history or [{"epoch": epoch, "trainLoss": "1.25", "learningRate": "0.01"}],
+        attempts=[{"number": 1, "node": team.node, "location": "s3://b/runs/cats/1"}],
         display={"metric": f"top-1 0.{epoch}50"},
     )
 
@@ -230,6 +231,8 @@ def test_programs_get_one_json_object_a_change(team: Team) -> None:
         "namespace": team.namespace,
         "node": team.node,
         "phase": "Running",
+        "attempt": 1,
+        "location": "s3://b/runs/cats/1",
         "stage": "train",
         "percent": 30,
         "epoch": 3,

@@ -69,6 +69,7 @@ def test_a_run_goes_from_applied_to_a_verified_model(world: World) -> None:
     world.wait_released()
 
     location = status["artefacts"]["location"]
+    assert attempt["location"] == location
     manifest = verify_manifest(world.store, location)
     files = {file.name: file for file in manifest.files}
     weights = status["artefacts"]["weights"]

@@ -17,7 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from trainyard.api.process import TrainingProcess
-from trainyard.api.process_status import HistoryPoint, ProcessPhase, QueueStatus
+from trainyard.api.process_status import (
+    HistoryPoint,
+    ProcessPhase,
+    QueueStatus,
+    TrainingProcessStatus,
+)
 from trainyard.cli.curves import curves
 from trainyard.cli.output import note
 from trainyard.cli.process_reading import explanation
@@ -164,7 +169,7 @@ def document(process: TrainingProcess) -> dict[str, Any]:
         "trainLoss": _finite(newest.train_loss),
         "learningRate": _finite(newest.learning_rate),
         "model": status.model,
-        "location": status.artefacts.location if status.artefacts else None,
+        "location": _location(status),
     }
     if progress is not None:
         known |= {
@@ -175,6 +180,13 @@ def document(process: TrainingProcess) -> dict[str, Any]:
             "estimatedRemainingSeconds": progress.estimated_remaining_seconds,
         }
     return {name: value for name, value in known.items() if value not in (None, "", {})}
+
+
+def _location(status: TrainingProcessStatus) -> str | None:
+    """The folder of the finished run's files, before its end of those of the newest attempt."""
+    if status.artefacts is not None:
+        return status.artefacts.location
+    return status.attempts[-1].location if status.attempts else None
 
 
 def _finite(text: str | None) -> float | None:
