@@ -321,7 +321,7 @@ def test_a_pickle_is_opened_when_the_person_vouches_for_it(
 def test_a_damaged_checkpoint_is_told(desk: Path, refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "cut.pth"
     path.write_bytes((desk / FOLDER / "results/model.pth").read_bytes()[:100_000])
-    assert "cut.pth is damaged or no checkpoint" in refused(path)
+    assert "cut.pth is no model.pth of Trainyard, or not whole (" in refused(path)
 
 
 def test_a_model_of_other_classes_or_of_another_engine_is_told(

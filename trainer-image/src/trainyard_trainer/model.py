@@ -40,6 +40,10 @@ class UnusableModel(Fault):
     exit_code = ExitCode.BAD_DATA
 
 
+class MaybeCode(UnusableModel):
+    """A model file holds more than tensors and plain values."""
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A loaded model.
@@ -157,19 +161,34 @@ def read_weights(path: Path) -> tuple[dict[str, Any], Any]:
     Raises
     ------
     UnusableModel
-        If it is none. A file with anything else in it than tensors and plain values is not
-        opened: that could be code.
+        If it is none.
+    MaybeCode
+        As `read_plain` does.
+    """
+    found = weights_of(read_plain(path))
+    if found is None:
+        raise UnusableModel(f"{path.name} is no model.pth of Trainyard: it has no tensors by name")
+    return found
+
+
+def read_plain(path: Path) -> Any:
+    """What a file of torch holds, if that is nothing but tensors and plain values.
+
+    Raises
+    ------
+    UnusableModel
+        If it cannot be read.
+    MaybeCode
+        If there is anything else in it: then it is not opened.
     """
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state, described = content["state_dict"], content.get("config")
-        tensors = all(isinstance(tensor, torch.Tensor) for tensor in state.values())
+        return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UnusableModel(f"{path}: {error.strerror}") from None
     except pickle.UnpicklingError:
-        raise UnusableModel(
+        raise MaybeCode(
             f"{path.name} holds more than tensors and plain values, which could be code: it was "
             "not opened; give a model.pth of Trainyard, or convert the file first"
         ) from None
@@ -177,9 +196,18 @@ def read_weights(path: Path) -> tuple[dict[str, Any], Any]:
         raise UnusableModel(
             f"{path.name} is no model.pth of Trainyard, or not whole ({type(error).__name__})"
         ) from None
-    if not tensors:
-        raise UnusableModel(f"{path.name} is no model.pth of Trainyard: it names what is no tensor")
-    return state, described
+
+
+def weights_of(content: Any) -> tuple[dict[str, Any], Any] | None:
+    """The tensors and the document in what was read of a model.pth; None: it is of another kind."""
+    import torch
+
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict):
+        return None
+    if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        return None
+    return state, content.get("config")
 
 
 def restore(config: ModelConfig, state: Mapping[str, Any]) -> Predictor:

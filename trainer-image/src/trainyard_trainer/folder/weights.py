@@ -7,7 +7,6 @@ person vouches for.
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines.base import Trained, TrainSettings
 from trainyard_trainer.faults import Fault, first_problem
 from trainyard_trainer.folder.record import Record
-from trainyard_trainer.model import UnusableModel
+from trainyard_trainer.model import MaybeCode, UnusableModel, read_plain, weights_of
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
@@ -115,30 +114,20 @@ class Reader:
         return trained
 
     def _content(self, path: Path) -> Trained:
-        import torch
-
+        plain = path.suffix == ".pth"
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except OSError as error:
-            raise UnusableModel(f"{path}: {error.strerror}") from None
-        except pickle.UnpicklingError:
+            ours = weights_of(read_plain(path))
+        except MaybeCode:
+            if plain:
+                raise
             return self._pickle(path)
-        except Exception as error:  # noqa: BLE001 -- torch raises whatever its readers raise
-            raise UnusableModel(
-                f"{path} is damaged or no checkpoint ({type(error).__name__})"
-            ) from None
-        if isinstance(content, dict) and {"state_dict", "config"} <= content.keys():
-            return self._of_ours(path, content)
+        if ours is not None:
+            return self._of_ours(path, *ours)
         # What opened without code may do so only because the library has vouched for its own
         # classes in this process.
-        return self._of_engine(path) if path.suffix == ".pth" else self._pickle(path)
+        return self._of_engine(path) if plain else self._pickle(path)
 
     def _pickle(self, path: Path) -> Trained:
-        if path.suffix == ".pth":
-            raise UnusableModel(
-                f"{path} holds more than tensors and plain values: a .pth that runs code when it "
-                "is opened is not opened"
-            )
         if not self.trust and not self.record.knows(sha256_of(path)):
             raise UnusableModel(
                 f"{path} is a pickle (or no checkpoint), which runs code when it is opened, and no "
@@ -156,9 +145,9 @@ class Reader:
                 f"{path} is no checkpoint of the engine {self.engine.kind.value} ({said})"
             ) from None
 
-    def _of_ours(self, path: Path, content: dict[str, Any]) -> Trained:
+    def _of_ours(self, path: Path, state: dict[str, Any], document: Any) -> Trained:
         try:
-            config = ModelConfig.model_validate(content["config"])
+            config = ModelConfig.model_validate(document)
         except ValidationError as error:
             raise UnusableModel(f"{path}: config: {first_problem(error)}") from None
         if config.engine is not self.engine.kind:
@@ -169,7 +158,7 @@ class Reader:
         self._check_classes(config, path)
         epoch = config.metrics.best_epoch if config.metrics is not None else 0
         return Trained(
-            state=content["state_dict"],
+            state=state,
             architecture=dict(config.model),
             image_size=config.input.size,
             best_epoch=epoch,
