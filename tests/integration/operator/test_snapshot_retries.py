@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 from support.trainer import Ending, Hold, PodRun, fails, play
-from support.waiting import eventually
+from support.waiting import eventually, never
 from support.world import World
 
 from trainyard.api.meta import Json
 from trainyard.cluster.resources import DATASET, JOB, POD, ResourceType
 
 SNAPSHOTS = "trainyard.dev/role=snapshot"
+
+
+def jobs(world: World) -> list[Json]:
+    return list(world.api.list(JOB, world.namespace, label_selector=SNAPSHOTS).items)
+
+
+def ids(items: list[Json]) -> list[str]:
+    return [item["metadata"]["uid"] for item in items]
 
 
 def pods(world: World) -> list[Json]:
@@ -57,7 +66,7 @@ def test_an_evicted_snapshot_goes_on_in_another_pod_and_is_no_failure(world: Wor
     evictions = ResourceType("", "v1", f"pods/{name}/eviction", "Eviction")
     world.api.create(evictions, eviction, world.namespace)
     world.wait_phase(DATASET, "pets", "Ready")
-    [job] = world.api.list(JOB, world.namespace, label_selector=SNAPSHOTS).items
+    [job] = jobs(world)
     assert not job["status"].get("failed")
     assert job["status"]["succeeded"] == 1
 
@@ -69,6 +78,42 @@ def test_data_that_cannot_be_used_is_not_tried_again(world: World) -> None:
     ready = world.condition("pets", "Ready", DATASET)
     assert (ready["reason"], ready["message"]) == ("BadData", "a.txt:3: NaN")
     assert len(pods(world)) == 1
+
+
+def test_a_snapshot_is_begun_again_with_the_image_that_the_corrected_setting_names(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    misspelt, right = "trainyard/trianer:test", world.operator.settings["trainer"]
+    world.kubelet.lack(misspelt)
+    world.operator.stop()
+    monkeypatch.setitem(world.operator.settings, "trainer", {**right, "image": misspelt})
+    world.operator.start()
+    world.dataset("pets")
+    told = world.wait_reason("pets", "Ready", "ImagePullFailed", type_=DATASET)["message"]
+    assert told.startswith(f"image {misspelt} cannot be had on node ")
+    [before] = jobs(world)
+    [waiting] = pods(world)
+    node = waiting["spec"]["nodeName"]
+    world.kubelet.silence(node)
+
+    world.operator.stop()
+    monkeypatch.setitem(world.operator.settings, "trainer", right)
+    world.operator.start()
+
+    eventually(
+        "the old Job being removed", lambda: jobs(world)[0]["metadata"].get("deletionTimestamp")
+    )
+    never(
+        "another Job or pod beside that of a node which does not answer",
+        lambda: [ids(jobs(world)), ids(pods(world))] != [ids([before]), ids([waiting])],
+        during=2,
+    )
+    world.kubelet.speak(node)
+    status = world.wait_phase(DATASET, "pets", "Ready")
+    assert status["snapshot"]["samples"] == 6
+    assert ids(jobs(world)) != ids([before])
+    [made] = pods(world)
+    assert made["spec"]["containers"][0]["image"] == right["image"]
 
 
 def test_a_claim_that_is_not_there_is_named_while_it_is_waited_for(world: World) -> None:

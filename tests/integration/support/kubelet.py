@@ -79,6 +79,7 @@ class SimulatedKubelet:
         self._cut_off: dict[str, threading.Event] = {}
         self._scripts: dict[tuple[str, str], Script] = {}
         self._lingering: dict[tuple[str, str], threading.Event] = {}
+        self._lacking: set[str] = set()
         self._containers: dict[str, _Container] = {}
         self._stores: dict[tuple[str, str], Store] = {}
         self._alive: set[str] = set()
@@ -240,6 +241,11 @@ class SimulatedKubelet:
             self._lingering[namespace, name] = gone
         return gone
 
+    def lack(self, image: str) -> None:
+        """No node has this image, and none can pull it."""
+        with self._lock:
+            self._lacking.add(image)
+
     def live(self, namespace: str, name: str) -> list[str]:
         """UIDs of the pods of a process whose containers live, whatever the API server says."""
         with self._lock:
@@ -297,6 +303,12 @@ class SimulatedKubelet:
     def _live(self, container: _Container) -> None:
         uid = container.pod["metadata"]["uid"]
         self._wait_for_contact(container)
+        image = container.pod["spec"]["containers"][0]["image"]
+        if image in self._lacking:
+            said = f'failed to pull and unpack image "{image}": not found'
+            waiting = {"waiting": {"reason": "ErrImagePull", "message": said}}
+            self._write(container, "Pending", waiting, made=False)
+            container.stop.wait()
         run = self._mount(container)
         if run is None:
             # It was told to stop before its container was made: a kubelet then says that it

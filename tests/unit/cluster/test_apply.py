@@ -247,6 +247,17 @@ class TestDelete:
         assert JOB_PATH not in fake.objects
         applier.act(DeleteJob(read), "demo")
 
+    @pytest.mark.parametrize(
+        ("pods_first", "propagation"), [(False, "Background"), (True, "Foreground")]
+    )
+    def test_a_jobs_name_stays_taken_until_its_pods_are_gone_if_that_is_asked_for(
+        self, applier: Applier, fake: FakeApi, pods_first: bool, propagation: str
+    ) -> None:
+        read = parse_job(fake.put(JOB_PATH, {"spec": {"suspend": False}}))
+        applier.act(DeleteJob(read, pods_first), "demo")
+        method, _, body = fake.requests[-1]
+        assert (method, (body or {}).get("propagationPolicy")) == ("DELETE", propagation)
+
     def test_asks_a_pod_to_end(self, applier: Applier, fake: FakeApi) -> None:
         raw = fake.put(POD_PATH, {"spec": {}})
         applier.act(DeletePod(parse_pod(raw)), "demo")

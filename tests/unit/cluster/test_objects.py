@@ -15,7 +15,7 @@ from tests.unit.builders import DATASET_UID, NODE, attempted, process, run_of, t
 from trainyard.api.documents import dump_yaml, load_yaml
 from trainyard.api.meta import ANNOTATION_SPEC_HASH
 from trainyard.api.run import RunFile, SnapshotRunFile
-from trainyard.cluster import objects
+from trainyard.cluster import objects, parse
 from trainyard.cluster.objects import Bundle
 from trainyard.cluster.pods import NodeFolder, PodSettings
 
@@ -175,6 +175,13 @@ def test_snapshot_starts_at_once_and_asks_for_no_gpu() -> None:
     (container,) = spec["template"]["spec"]["containers"]
     assert spec["suspend"] is False
     assert "nvidia.com/gpu" not in container["resources"]["requests"]
+
+
+def test_snapshot_job_says_the_image_that_was_asked_for() -> None:
+    """Whatever admission makes of it."""
+    job = BUNDLES["snapshot"].job
+    stored = {**job, "metadata": {**job["metadata"], "uid": "u", "resourceVersion": "1"}}
+    assert parse.job(stored).image == PLAIN.image
 
 
 def test_snapshot_of_volumes_mounts_each_claim_once_and_read_only() -> None:

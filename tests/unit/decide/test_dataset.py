@@ -22,15 +22,30 @@ from tests.unit.builders import POD as TRAINING_POD
 from trainyard.api.dataset import DatasetPhase
 from trainyard.api.reasons import Reason
 from trainyard.api.run import SnapshotLimits
-from trainyard.decide.actions import CreateSnapshotJob, Decision, Happening, SuspendJob
+from trainyard.decide.actions import (
+    CreateSnapshotJob,
+    Decision,
+    DeleteJob,
+    Happening,
+    SuspendJob,
+)
 from trainyard.decide.dataset import POLL, decide_dataset, snapshot_root
-from trainyard.decide.facts import DatasetFacts, Mismatch, StartFailure, Unavailable
+from trainyard.decide.facts import (
+    DatasetFacts,
+    JobFacts,
+    Mismatch,
+    PodFacts,
+    StartFailure,
+    Unavailable,
+)
 
 OWNER = dataset().metadata.uid
 JOB = replace(TRAINING_JOB, name="tds-999999998888", owner_uid=OWNER, suspended=False)
 DONE = replace(JOB, complete=True)
 BROKEN = replace(JOB, failed=True, failure="backoff limit")
 POD = replace(TRAINING_POD, phase="Pending", node="")
+
+NO_IMAGE = replace(POD, node="gpu-1", waiting_reason="ErrImagePull", waiting_message="no such tag")
 
 
 def known(**changes: Any) -> DatasetFacts:
@@ -131,18 +146,13 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         False,
     ),
     "the image cannot be pulled": (
-        known(
-            job=JOB,
-            pod=replace(
-                POD, node="gpu-1", waiting_reason="ErrImagePull", waiting_message="no such tag"
-            ),
-        ),
+        known(job=JOB, pod=NO_IMAGE),
         DatasetPhase.SNAPSHOTTING,
         (
             "False",
             "ImagePullFailed",
             "image trainer:1 cannot be had on node gpu-1: no such tag; bring it there, or "
-            "correct the operator's setting trainer.image and make a new Dataset",
+            "correct the operator's setting trainer.image, which begins the snapshot again",
         ),
         False,
     ),
@@ -207,6 +217,25 @@ CASES: dict[str, tuple[DatasetFacts, DatasetPhase, tuple[str, str, str], bool]] 
         DatasetPhase.SNAPSHOTTING,
         ("False", "Snapshotting", "the snapshot is being made, attempt 2"),
         False,
+    ),
+    "a Job of another image is being removed": (
+        known(job=replace(JOB, image="misspelt:1", deleting=True), pod=NO_IMAGE),
+        DatasetPhase.SNAPSHOTTING,
+        ("False", "Snapshotting", "the snapshot is begun again once its pod is gone"),
+        False,
+    ),
+    "the pod of a Job that is being removed was never made": (
+        known(
+            job=replace(JOB, image="misspelt:1", deleting=True),
+            pod=replace(NO_IMAGE, phase="Failed", deletion_time=after(60)),
+        ),
+        DatasetPhase.SNAPSHOTTING,
+        (
+            "False",
+            "Snapshotting",
+            "pod tp-111111112222-1-x7x7x is being ended; the next one goes on from what is packed",
+        ),
+        True,
     ),
     "the pod has succeeded and the Job does not know": (
         known(job=JOB, pod=replace(POD, phase="Succeeded", exit_code=0)),
@@ -390,6 +419,46 @@ def test_a_failed_dataset_makes_no_progress() -> None:
     first = decide_dataset(known(job=JOB, report=told), NOW).status
     broken = known(job=BROKEN, dataset=dataset().model_copy(update={"status": first}))
     assert decide_dataset(broken, after(5)).status.progress is None
+
+
+OLD = replace(JOB, image="misspelt:1")
+
+
+def test_a_job_that_waits_for_an_image_which_the_setting_names_no_more_is_made_anew() -> None:
+    decision = decide_dataset(recorded(known(job=OLD, pod=NO_IMAGE)), NOW)
+    # Its name stays taken until its pod is gone: there is never a second one beside it.
+    assert decision.actions == (DeleteJob(OLD, pods_first=True),)
+    assert decision.status.phase is DatasetPhase.SNAPSHOTTING
+    assert ready(decision)[1:] == (
+        "Snapshotting",
+        "the snapshot is begun again with image trainer:1, which the operator's setting "
+        "trainer.image names now, for image misspelt:1 cannot be had",
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "pod"),
+    [
+        (OLD, replace(NO_IMAGE, phase="Running", waiting_reason="")),
+        (OLD, replace(NO_IMAGE, waiting_reason="ContainerCreating")),
+        (OLD, replace(NO_IMAGE, deletion_time=after(60))),
+        (OLD, None),
+        (replace(OLD, deleting=True), NO_IMAGE),
+        (replace(OLD, image="trainer:1"), replace(NO_IMAGE, image="mirror/trainer:1")),
+        (replace(OLD, image=""), replace(NO_IMAGE, image="misspelt:1")),
+    ],
+    ids=[
+        "its container runs",
+        "its container is being made",
+        "its pod is being ended",
+        "it has no pod",
+        "it is being removed",
+        "admission had its pod take the image from elsewhere",
+        "it was made before Jobs said their image",
+    ],
+)
+def test_no_other_job_is_made_anew(job: JobFacts, pod: PodFacts | None) -> None:
+    assert decide_dataset(recorded(known(job=job, pod=pod)), NOW).actions == ()
 
 
 def test_a_pod_that_its_kubelet_ends_each_time_is_given_up_after_five_attempts() -> None:

@@ -26,6 +26,8 @@ LABEL_ROLE = f"{GROUP}/role"
 """`training` on all that may occupy a node, `snapshot` on what reads data."""
 ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
 ANNOTATION_TARGET_NODE = f"{GROUP}/target-node"
+ANNOTATION_IMAGE = f"{GROUP}/image"
+"""On snapshot Jobs: the image that the operator asked for, whatever admission made of it."""
 ANNOTATION_RELEASE = f"{GROUP}/release"
 """On nodes, by an administrator: the UID of a lock whose holder is known to be over. It names one
 lock, so that it frees no later one."""

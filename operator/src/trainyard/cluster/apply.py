@@ -15,7 +15,7 @@ from trainyard.api.meta import (
     Json,
 )
 from trainyard.cluster import objects, parse
-from trainyard.cluster.api_server import ApiServer
+from trainyard.cluster.api_server import BACKGROUND, FOREGROUND, ApiServer
 from trainyard.cluster.cache import Cache
 from trainyard.cluster.errors import AlreadyExists, Conflict, Invalid
 from trainyard.cluster.events import Events
@@ -90,7 +90,12 @@ class Applier:
             case DeleteJob():
                 job = action.job
                 self._api.delete(
-                    JOB, job.name, job.namespace, uid=job.uid, resource_version=job.resource_version
+                    JOB,
+                    job.name,
+                    job.namespace,
+                    uid=job.uid,
+                    resource_version=job.resource_version,
+                    propagation=FOREGROUND if action.pods_first else BACKGROUND,
                 )
             case DeletePod():
                 self._api.delete(POD, action.pod.name, action.pod.namespace, uid=action.pod.uid)

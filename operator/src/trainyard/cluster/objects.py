@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trainyard.api.documents import digest, dump_yaml
 from trainyard.api.meta import (
+    ANNOTATION_IMAGE,
     ANNOTATION_SPEC_HASH,
     ANNOTATION_TARGET_NODE,
     API_VERSION,
@@ -129,7 +130,7 @@ def snapshot_bundle(run: SnapshotRunFile, settings: pods.PodSettings) -> Bundle:
         run,
         _owner("Dataset", run),
         labels,
-        {},
+        {ANNOTATION_IMAGE: settings.image},
         pod,
         SNAPSHOT_FILE,
         suspend=False,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from trainyard.api.meta import (
+    ANNOTATION_IMAGE,
     ANNOTATION_RELEASE,
     ANNOTATION_SPEC_HASH,
     ANNOTATION_TARGET_NODE,
@@ -111,6 +112,7 @@ def job(raw: Json) -> JobFacts:
         failed_pods=int((raw.get("status") or {}).get("failed") or 0),
         process=(meta.get("labels") or {}).get(LABEL_PROCESS, ""),
         target_node=annotations.get(ANNOTATION_TARGET_NODE, ""),
+        image=annotations.get(ANNOTATION_IMAGE, ""),
         deleting=bool(meta.get("deletionTimestamp")),
     )
 

@@ -49,6 +49,8 @@ class DeleteJob:
     """Remove a Job and its pods."""
 
     job: JobFacts
+    pods_first: bool = False
+    """Whether the Job stays, and its name taken, until its pods are gone."""
 
 
 @dataclass(frozen=True)

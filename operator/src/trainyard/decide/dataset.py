@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from trainyard.api.dataset import (
@@ -18,17 +17,21 @@ from trainyard.api.grouping import InvalidGroupBy, parse_group_by
 from trainyard.api.manifest import SnapshotManifest
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.api.run import ProgressTarget, SnapshotRunFile
-from trainyard.decide import display, not_started, outcome
-from trainyard.decide.actions import Action, CreateSnapshotJob, Decision, Happening, SuspendJob
+from trainyard.decide import display, snapshot_job
+from trainyard.decide.actions import (
+    Action,
+    CreateSnapshotJob,
+    Decision,
+    DeleteJob,
+    Happening,
+    SuspendJob,
+)
 from trainyard.decide.conditions import find, with_condition
 from trainyard.decide.draft import POLL
-from trainyard.decide.facts import DatasetFacts, JobFacts, Mismatch, PodFacts, VerifiedSnapshot
+from trainyard.decide.facts import DatasetFacts, JobFacts, Mismatch, VerifiedSnapshot
 from trainyard.decide.validation import missing_secret
 
 _ENDS = (DatasetPhase.READY, DatasetPhase.FAILED)
-
-_SILENCE = timedelta(seconds=60)
-"""How long a kubelet may take to say that a deleted pod is gone."""
 
 _PRESSED_LIMIT = 5
 """How often a kubelet may end the pod: the Job counts what is evicted as nobody's fault, and would
@@ -69,7 +72,7 @@ def decide_dataset(facts: DatasetFacts, now: datetime) -> Decision[DatasetStatus
     if job.complete:
         return _harvest(facts, now)
     if job.failed:
-        ended = _ended(job, facts.pod)
+        ended = snapshot_job.ended(job, facts.pod)
         return _say(facts, now, DatasetPhase.FAILED, ended.reason, ended.message)
     if facts.pressed >= _PRESSED_LIMIT:
         return _say(
@@ -134,11 +137,22 @@ def _run_file(facts: DatasetFacts) -> SnapshotRunFile:
 
 
 def _follow(facts: DatasetFacts, job: JobFacts, now: datetime) -> Decision[DatasetStatus]:
+    if snapshot_job.waits_for_another_image(facts, job):
+        return _say(
+            facts,
+            now,
+            DatasetPhase.SNAPSHOTTING,
+            Reason.SNAPSHOTTING,
+            f"the snapshot is begun again with image {facts.settings.image}, which the operator's "
+            f"setting trainer.image names now, for image {job.image} cannot be had",
+            # Until its pod is gone the Job keeps its name, so that there is no second one.
+            actions=(DeleteJob(job, pods_first=True),),
+        )
     changes: dict[str, Any] = {}
     if facts.report is not None:
         report = facts.report.report
         changes["progress"] = DatasetProgress(percent=report.percent, message=report.message)
-    reason, message, poll = _standing(facts, job, now)
+    reason, message, poll = snapshot_job.standing(facts, job, now)
     # The record is written after Job and ConfigMap: without it a pass was cut off between them,
     # and the pod waits for its ConfigMap.
     recorded = facts.dataset.status.phase is DatasetPhase.SNAPSHOTTING
@@ -151,67 +165,6 @@ def _follow(facts: DatasetFacts, job: JobFacts, now: datetime) -> Decision[Datas
         actions=() if recorded else (CreateSnapshotJob(_run_file(facts)),),
         changes=changes,
         poll=poll,
-    )
-
-
-def _standing(facts: DatasetFacts, job: JobFacts, now: datetime) -> tuple[Reason, str, bool]:
-    """What the Job is about, and whether time alone may change that."""
-    before = job.failed_pods + facts.pressed
-    attempt = f", attempt {before + 1}" if before else ""
-    going_on = (Reason.SNAPSHOTTING, f"the snapshot is being made{attempt}", False)
-    pod = facts.pod
-    if pod is None:
-        return going_on
-    if pod.terminal:
-        return _between_attempts(job, pod)
-    if pod.deletion_time is not None:
-        return _ending(pod, now)
-    if pod.phase != "Pending":
-        return going_on
-    if missing := not_started.image_missing(pod):
-        # The Job keeps the image that it was made with, whatever the settings say later.
-        message = (
-            f"image {pod.image} cannot be had on node {pod.node}: {missing}; bring it there, or "
-            "correct the operator's setting trainer.image and make a new Dataset"
-        )
-        return Reason.IMAGE_PULL_FAILED, message, False
-    if pod.unschedulable:
-        reason, why = Reason.UNSCHEDULABLE, not_started.not_placed(pod)
-        return reason, f"the snapshot's pod cannot be placed: {why}", False
-    if (found := not_started.not_created(pod, facts.start_failure)) is not None:
-        reason, message = found
-        return reason, f"{message}; {reason.remedy}", True
-    # The kubelet tells of a volume in events alone, which are not watched.
-    return *going_on[:2], pod.waiting_reason == "ContainerCreating"
-
-
-def _between_attempts(job: JobFacts, pod: PodFacts) -> tuple[Reason, str, bool]:
-    if pod.phase == "Succeeded":
-        return Reason.SNAPSHOTTING, "the snapshot is made, its Job is being concluded", False
-    message = f"{_ended(job, pod).message}; the next attempt goes on from what is packed"
-    return Reason.SNAPSHOTTING, message, False
-
-
-def _ending(pod: PodFacts, now: datetime) -> tuple[Reason, str, bool]:
-    if pod.deletion_time is not None and now <= pod.deletion_time + _SILENCE:
-        message = f"pod {pod.name} is being ended; the next one goes on from what is packed"
-        return Reason.SNAPSHOTTING, message, True
-    message = (
-        f"pod {pod.name} was deleted and node {pod.node} does not say that it is gone: the "
-        "snapshot goes on once the node is back, was deleted, or has the taint out-of-service"
-    )
-    return Reason.AWAITING_EVIDENCE, message, True
-
-
-def _ended(job: JobFacts, pod: PodFacts | None) -> outcome.Outcome:
-    """How the Job, or one pod of it, failed, in words for a snapshot."""
-    ended = outcome.of_failure(job, pod)
-    if ended.reason is not Reason.OUT_OF_MEMORY:
-        return ended
-    return replace(
-        ended,
-        message="the container was killed for its memory limit: raise the operator's setting "
-        "trainer.snapshotMemory",
     )
 
 

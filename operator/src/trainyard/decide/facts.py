@@ -80,6 +80,8 @@ class JobFacts:
     process: str = ""
     """Name of its TrainingProcess."""
     target_node: str = ""
+    image: str = ""
+    """That a snapshot Job was made with; empty: of another Job."""
     deleting: bool = False
 
     @property
