@@ -74,7 +74,7 @@ def test_a_run_starts_from_it(tmp_path: Path, store: Store, bench: Bench) -> Non
     uri = f"s3://{BUCKET}/pretrained/a.pth"
     base = {"uri": uri, "sha256": store.upload(tmp_path / "a.pth", uri).sha256}
     run = RunFile.model_validate(bench.document("yolo-det", base=base))
-    found = starting_point(store, run, tmp_path / "fetched")
+    found = starting_point(store, run, tmp_path / "fetched/base.pth")
     assert found is not None
     assert [output.value for output in found.classes] == ["square", "disc", "star"]
     assert found.architecture == "yolo11n"

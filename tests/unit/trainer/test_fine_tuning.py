@@ -167,7 +167,7 @@ def refused(store: Store, bench: Bench, path: Path, engine: str = "yolo-cls", **
     named = {"uri": uri, "sha256": store.upload(path, uri).sha256} | base
     run = RunFile.model_validate(bench.document(engine, base=named))
     with pytest.raises(InvalidRunFile) as caught:
-        starting_point(store, run, path.parent / "fetched")
+        starting_point(store, run, path.parent / "fetched/base.pth")
     return str(caught.value)
 
 

@@ -92,16 +92,19 @@ class Places:
         The images as the engine learns them.
     engine
         For what the engine's library writes: its checkpoints below `train`.
+    base
+        The weights that training starts from, if there are any; fetched unless they lie there.
     """
 
     work: Path
     data: Path
     engine: Path
+    base: Path
 
     @classmethod
     def below(cls, folder: Path) -> Self:
         """Everything in one folder."""
-        return cls(folder, folder / "data", folder / "engine")
+        return cls(folder, folder / "data", folder / "engine", folder / "base.pth")
 
 
 @dataclass
@@ -118,7 +121,7 @@ class Recipe:
     def __post_init__(self) -> None:
         kind = self.run.template.engine
         self._engine: TrainingEngine = engine_for(kind, self.run.capability.type)
-        base = starting_point(self.store, self.run, self.places.work)
+        base = starting_point(self.store, self.run, self.places.base)
         self._settings = settings_of(self.run, self._engine, self.device, base)
         self._out = self.places.work / "artefacts"
         self._out.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,14 @@ from pydantic import ValidationError
 
 from trainyard.api.run import RunFile
 from trainyard.stores import DigestMismatch, ObjectNotFound, Store
+from trainyard.stores.digests import sha256_of
 from trainyard_trainer import model
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines.base import Base
 from trainyard_trainer.faults import InvalidRunFile, first_problem
 
 
-def starting_point(store: Store, run: RunFile, folder: Path) -> Base | None:
+def starting_point(store: Store, run: RunFile, path: Path) -> Base | None:
     """The earlier model that a run goes on from; None: it starts from scratch.
 
     Nothing of the file is read before its digest was found to be the one that the run file states,
@@ -24,8 +25,8 @@ def starting_point(store: Store, run: RunFile, folder: Path) -> Base | None:
     ----------
     store, run
         Where it lies, and what is trained.
-    folder
-        For the file.
+    path
+        For the file. If it lies there already, with the digest stated, it is not fetched.
 
     Raises
     ------
@@ -37,9 +38,9 @@ def starting_point(store: Store, run: RunFile, folder: Path) -> Base | None:
     base = run.base
     if base is None:
         return None
-    path = folder / "base.pth"
     try:
-        store.download(base.uri, path, base.sha256)
+        if not path.is_file() or sha256_of(path) != base.sha256:
+            store.download(base.uri, path, base.sha256)
     except ObjectNotFound:
         raise InvalidRunFile(
             f"base: there is no file {base.uri}: store the weights again"

@@ -69,6 +69,11 @@ class TrainingFolder:
         return self.state / "checkpoints.json"
 
     @property
+    def base(self) -> Path:
+        """The weights that the run goes on from, once they were fetched."""
+        return self.state / "base.pth"
+
+    @property
     def generated(self) -> Path:
         """The train.py that was generated, to see whether it was edited."""
         return self.state / TRAIN_SCRIPT

@@ -196,7 +196,8 @@ def working(inputs: Inputs, run: RunFile, stop: StopRequest) -> Iterator[Work]:
         try:
             with Reporter(None, "run", run.uid, run.attempt) as reporter:
                 store = open_store(run.store)
-                at = Places(folder, places.root, places.engine(run.template.engine))
+                engine = places.engine(run.template.engine)
+                at = Places(folder, places.root, engine, places.base)
                 recipe = Recipe(run, store, reporter, at, chosen, stop)
                 yield Work(recipe, places, inputs.known, inputs.edited)
         except BaseException as error:
