@@ -168,7 +168,7 @@ def test_a_dataset_that_failed_is_told_with_its_reason(team: Team) -> None:
     }
     put_status(team, "bad", {"phase": "Failed", "conditions": [condition]})
     sentence = team.refuses("datasets", "show", "bad", **team.reach)
-    assert "has no snapshot (phase Failed: no images found under nowhere)" in sentence
+    assert "has no snapshot: no images found under nowhere" in sentence
     assert "there is no Dataset other" in team.refuses("datasets", "show", "other", **team.reach)
 
 

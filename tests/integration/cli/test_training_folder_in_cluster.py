@@ -158,7 +158,9 @@ def test_what_is_missing_or_not_ready_is_named(at_work: Team, tmp_path: Path) ->
     dataset(at_work, "train", range(4))
     selections = [{"source": {"s3": {"bucket": BUCKET}}, "format": "folders"}]
     at_work.create(DATASET, {"metadata": {"name": "dev"}, "spec": {"selections": selections}})
-    assert f"Dataset {at_work.namespace}/dev has no snapshot, it is new" in refused()
+    assert (
+        f"Dataset {at_work.namespace}/dev has no snapshot: the operator has not looked" in refused()
+    )
 
 
 def test_an_evaluation_is_recorded_beside_the_model_and_the_operator_is_told(

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from support.trainer import Ending, PodRun, fails, play
-from support.waiting import never
+from support.waiting import eventually, never
 from support.world import BUCKET, World
 
 from trainyard.api.report import LastWords
@@ -57,9 +57,31 @@ def test_data_that_cannot_be_used_fails_the_dataset_with_the_trainers_sentence(
     world.capability()
     world.template()
     world.process("cats", datasets={"train": ["pets"], "dev": ["other"]})
-    waiting = world.wait_reason("cats", "Validated", "DatasetNotReady")["message"]
-    assert waiting.startswith("waiting for Dataset pets, which is Failed")
+    waiting = world.wait_reason("cats", "Validated", "DatasetFailed")["message"]
+    assert waiting.startswith(
+        f"Dataset pets has failed: {sentence}; once that is mended, delete it"
+    )
     assert world.jobs("cats") == []
+    described = world.kubectl("describe", "tp", "cats")
+    print(described)
+    events = described.partition("Events:")[2]
+    assert sentence in described.partition("Events:")[0]
+    assert sentence in events
+
+
+def test_a_process_goes_on_when_a_dataset_that_had_failed_was_applied_again(world: World) -> None:
+    world.kubelet.script(world.namespace, "train", fails(65, "BadData", "a.txt:3: NaN"))
+    world.inputs()
+    world.wait_phase(DATASET, "train", "Failed")
+    world.process("cats")
+    world.wait_reason("cats", "Validated", "DatasetFailed")
+    world.kubelet.script(world.namespace, "train", play)
+    world.delete(DATASET, "train")
+    eventually(
+        "the Dataset being gone", lambda: world.api.get(DATASET, "train", world.namespace) is None
+    )
+    world.dataset("train")
+    world.succeeds("cats")
 
 
 def test_an_empty_source_fails_the_dataset(world: World) -> None:

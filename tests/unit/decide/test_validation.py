@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.builders import (
     LOCATION,
+    NOW,
     SETTINGS,
     STORE_ROOT,
     capability,
@@ -30,6 +31,7 @@ from trainyard.api.comparison import (
     SplitContent,
     SplitPair,
 )
+from trainyard.api.dataset import Dataset
 from trainyard.api.reasons import Reason
 from trainyard.decide.facts import Unavailable
 from trainyard.decide.finding import Finding
@@ -46,6 +48,18 @@ def changed(**changes: Any) -> Finding | None:
 
 def test_what_fits_together_has_no_finding() -> None:
     assert changed() is None
+
+
+def told(phase: str, message: str) -> Dataset:
+    """A Dataset without a snapshot, and what it says of itself."""
+    ready = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "BadData",
+        "message": message,
+        "lastTransitionTime": NOW,
+    }
+    return dataset("dev", status={"phase": phase, "conditions": [ready]})
 
 
 WEIGHTS_SHA256 = "5" * 64
@@ -83,13 +97,20 @@ CASES: dict[str, tuple[dict[str, Any], Reason, str, bool]] = {
     "a dataset that nobody has looked at is waited for": (
         {"datasets": {**ready_datasets(), "dev": dataset("dev")}},
         Reason.DATASET_NOT_READY,
-        "waiting for Dataset dev, which is new: see kubectl describe dataset dev",
+        "waiting for Dataset dev: the operator has not looked at it yet",
         WAITS,
     ),
-    "a dataset without its snapshot is waited for with its phase": (
-        {"datasets": {**ready_datasets(), "dev": dataset("dev", status={"phase": "Snapshotting"})}},
+    "a dataset without its snapshot is waited for in its own words": (
+        {"datasets": {**ready_datasets(), "dev": told("Snapshotting", "the snapshot is made")}},
         Reason.DATASET_NOT_READY,
-        "waiting for Dataset dev, which is Snapshotting: see kubectl describe dataset dev",
+        "waiting for Dataset dev: the snapshot is made",
+        WAITS,
+    ),
+    "a dataset that has failed is waited for with its cause and what to do": (
+        {"datasets": {**ready_datasets(), "dev": told("Failed", "a.txt:3: NaN: mend the line")}},
+        Reason.DATASET_FAILED,
+        "Dataset dev has failed: a.txt:3: NaN: mend the line; once that is mended, delete it and "
+        "apply it again, for which this process waits, or create a process that names another",
         WAITS,
     ),
     "a missing test dataset is waited for": (

@@ -89,6 +89,11 @@ class Reason(StrEnum):
         "a dataset has no snapshot yet",
         "see kubectl describe tds",
     )
+    DATASET_FAILED = (
+        "DatasetFailed",
+        "a dataset has failed, which it stays",
+        "mend what it says, then delete it and apply it again",
+    )
     STORE_UNAVAILABLE = (
         "StoreUnavailable",
         "the object store did not answer, or answered with an error of its own",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from trainyard.api.capability import CapabilitySpec, CapabilityType, usable_geometries
 from trainyard.api.comparison import Comparison, SplitContent, SplitPair
-from trainyard.api.reasons import Reason
+from trainyard.api.dataset import Dataset, DatasetPhase
+from trainyard.api.reasons import ConditionType, Reason
+from trainyard.decide.conditions import find
 from trainyard.decide.facts import ProcessFacts, Unavailable
 from trainyard.decide.finding import Finding, short, shown_classes, shown_names
 
@@ -21,15 +23,27 @@ def datasets_ready(facts: ProcessFacts) -> Finding | None:
                 f"{facts.process.metadata.namespace}: apply it",
                 final=False,
             )
+        if dataset.status.phase is DatasetPhase.FAILED:
+            return Finding(
+                Reason.DATASET_FAILED,
+                f"Dataset {name} has failed: {standing(dataset)}; once that is mended, delete it "
+                "and apply it again, for which this process waits, or create a process that names "
+                "another",
+                final=False,
+            )
         if dataset.status.snapshot is None:
-            phase = dataset.status.phase or "new"
             return Finding(
                 Reason.DATASET_NOT_READY,
-                f"waiting for Dataset {name}, which is {phase}: see kubectl describe dataset "
-                f"{name}",
+                f"waiting for Dataset {name}: {standing(dataset)}",
                 final=False,
             )
     return None
+
+
+def standing(dataset: Dataset) -> str:
+    """How far a Dataset is, in its own words."""
+    ready = find(dataset.status.conditions, ConditionType.READY)
+    return ready.message if ready is not None else "the operator has not looked at it yet"
 
 
 def classes_present(facts: ProcessFacts) -> Finding | None:

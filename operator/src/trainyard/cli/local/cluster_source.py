@@ -26,6 +26,7 @@ from trainyard.cluster.resources import (
     ResourceType,
 )
 from trainyard.datasets.reading import read_snapshot
+from trainyard.decide.data import standing
 from trainyard.decide.facts import ProcessFacts
 from trainyard.stores import Store, StoreError, Uri, join, parent
 
@@ -56,10 +57,7 @@ def facts_from(cluster: Connection, name: str, root: str, *, cpu: bool) -> Proce
     )
     for dataset in facts.datasets.values():
         if dataset.status.snapshot is None:
-            raise CommandError(
-                f"Dataset {dataset.key} has no snapshot, it is {dataset.status.phase or 'new'}: "
-                "wait until it is Ready"
-            )
+            raise CommandError(f"Dataset {dataset.key} has no snapshot: {standing(dataset)}")
     return checked(facts, before_data=True)
 
 

@@ -25,6 +25,7 @@ from trainyard.cli.errors import CommandError
 from trainyard.cli.output import Format, note, output_option, print_document
 from trainyard.datasets.pictures import Legend, draw_sheet
 from trainyard.datasets.reading import download_samples
+from trainyard.decide.data import standing
 from trainyard.decide.display import size
 from trainyard.stores import Store
 
@@ -120,11 +121,7 @@ def _snapshot_uri(dataset: Dataset) -> str:
             f"Dataset {dataset.key} is a draft and has no snapshot: `trainyard datasets search "
             f"{dataset.metadata.name}` shows what it would take"
         )
-    why = next((x.message for x in status.conditions if x.type == "Ready" and x.message), "")
-    raise CommandError(
-        f"Dataset {dataset.key} has no snapshot (phase {status.phase or 'none yet'}"
-        f"{f': {why}' if why else ''})"
-    )
+    raise CommandError(f"Dataset {dataset.key} has no snapshot: {standing(dataset)}")
 
 
 def _print(shown: _Shown) -> None:
