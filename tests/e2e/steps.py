@@ -52,6 +52,19 @@ def phase(team: Team, name: str) -> str:
     return str(get(team, "tp", name).get("status", {}).get("phase", ""))
 
 
+def runs(team: Team, name: str, epochs_done: int = 1) -> None:
+    """Wait until a run has done some epochs."""
+    until(
+        f"{name} has done {epochs_done} epochs",
+        lambda: (
+            phase(team, name) == "Running"
+            and (get(team, "tp", name)["status"].get("progress", {}).get("epoch") or 0)
+            >= epochs_done
+        ),
+        seconds=280,
+    )
+
+
 def suspend(team: Team, name: str, wish: bool) -> None:
     """Stop a run, or start it again."""
     patch = json.dumps({"spec": {"suspend": wish}})

@@ -22,6 +22,7 @@ from tests.e2e.steps import (
     get,
     locks,
     phase,
+    runs,
     suspend,
     training_pod,
     until,
@@ -47,19 +48,6 @@ def node(team: Team) -> Iterator[Node]:
     until("gpu-1 is there", lambda: team.system.kubernetes.run("get", "nodes", "-o", "name"))
     team.system.kubernetes.run(*label)
     team.system.kubernetes.run("wait", "node/gpu-1", "--for=condition=Ready", "--timeout=120s")
-
-
-def runs(team: Team, name: str, epochs_done: int = 1) -> None:
-    """Wait until a run has done some epochs."""
-    until(
-        f"{name} has done {epochs_done} epochs",
-        lambda: (
-            phase(team, name) == "Running"
-            and (get(team, "tp", name)["status"].get("progress", {}).get("epoch") or 0)
-            >= epochs_done
-        ),
-        seconds=280,
-    )
 
 
 def container_of(node: Node, pod: str) -> Container | None:
