@@ -366,7 +366,7 @@ class Reason(StrEnum):
     NODE_LOST = (
         "NodeLost",
         "the node left the cluster while the attempt ran there",
-        "see trainyard nodes for the lock, and use another node",
+        "use another node; trainyard nodes tells how this one is given back",
     )
     START_DEADLINE_EXCEEDED = (
         "StartDeadlineExceeded",

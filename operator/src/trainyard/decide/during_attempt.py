@@ -227,7 +227,7 @@ def _say_that_it_runs(facts: ProcessFacts, draft: StatusDraft, pod: PodFacts) ->
             None,
             Reason.NODE_NOT_READY,
             f"pod {pod.name} ran when node {pod.node} was last heard of; the run is kept, and "
-            "goes on if the node comes back",
+            f"goes on if the node comes back: see kubectl describe node {pod.node}",
         )
     else:
         draft.condition(ConditionType.RUNNING, True, Reason.PODS_READY, f"pod {pod.name} runs")

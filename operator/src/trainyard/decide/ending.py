@@ -100,5 +100,6 @@ def node_lost(attempt: Attempt) -> str:
     """The sentence for an attempt whose node went away."""
     return (
         f"node {attempt.node} was removed from the cluster while the attempt ran there, and nobody "
-        "knows whether its processes still run: its lock is quarantined (trainyard nodes)"
+        "knows whether its processes still run, so its lock is quarantined; "
+        f"{Reason.NODE_LOST.remedy}"
     )
