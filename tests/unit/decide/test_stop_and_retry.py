@@ -16,12 +16,14 @@ from tests.unit.builders import (
     LEASE,
     LOCATION,
     NODE,
+    NOW,
     POD,
     RUNNING_JOB,
     SETTINGS,
     after,
     attempted,
     ended_pod,
+    facts,
     last_words,
     process,
     report,
@@ -350,6 +352,17 @@ class TestClocks:
         status = decide_process(with_status(known, waiting.status), after(31)).status
         assert told(status, ConditionType.FAILED)[1] == "StartDeadlineExceeded"
         assert status.attempts[0].finish_time == after(31)
+
+    def test_start_deadline_names_what_it_waited_for_before_it_stood_in_a_queue(self) -> None:
+        known = facts(process=process(startDeadlineSeconds=30), capability=None)
+        waiting = decide_process(known, NOW)
+        status = decide_process(with_status(known, waiting.status), after(31)).status
+        waited = told(waiting.status, ConditionType.VALIDATED)[2]
+        assert "cap" in waited.lower()
+        assert told(status, ConditionType.FAILED)[2] == (
+            f"no attempt ran within the 30s of startDeadlineSeconds ({waited}): create a new "
+            "process once that is over, or with a longer deadline"
+        )
 
     def test_start_deadline_is_met_by_the_first_run(self) -> None:
         known = running(startDeadlineSeconds=30)

@@ -370,8 +370,8 @@ class Reason(StrEnum):
     )
     START_DEADLINE_EXCEEDED = (
         "StartDeadlineExceeded",
-        "no attempt ran within startDeadlineSeconds",
-        "create a new process when the node is free, or with a longer deadline",
+        "no attempt ran within startDeadlineSeconds, for what the sentence says",
+        "create a new process once that is over, or with a longer deadline",
     )
     DEADLINE_EXCEEDED = (
         "DeadlineExceeded",

@@ -82,8 +82,10 @@ def before_first_attempt(facts: ProcessFacts, draft: StatusDraft) -> None:
 
 def out_of_time(facts: ProcessFacts, draft: StatusDraft) -> bool:
     """Whether the start deadline has passed; then the process has failed."""
-    waits = find(draft.old.conditions, ConditionType.NODE_RESERVED)
-    clock = start_deadline(facts.process, waits.message if waits is not None else "")
+    kinds = (ConditionType.VALIDATED, ConditionType.NODE_RESERVED)
+    found = [find(draft.old.conditions, kind) for kind in kinds]
+    waits = next((one.message for one in found if one is not None and one.status == "False"), "")
+    clock = start_deadline(facts.process, waits)
     if clock is None:
         return False
     if draft.now >= clock.at:

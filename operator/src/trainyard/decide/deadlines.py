@@ -40,8 +40,8 @@ def start_deadline(process: TrainingProcess, waits_for: str) -> Clock | None:
         started.last_transition_time + timedelta(seconds=seconds),
         Reason.START_DEADLINE_EXCEEDED,
         f"no attempt ran within the {duration(seconds)} of startDeadlineSeconds"
-        f"{f' ({waits_for})' if waits_for else ''}: create a new process when the node is free, "
-        "or with a longer deadline",
+        f"{f' ({waits_for})' if waits_for else ''}: create a new process once that is over, or "
+        "with a longer deadline",
     )
 
 
