@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def start(server: S3Server, file: Path, document: dict[str, Any]) -> subprocess.
         text=True,
         env={
             "PATH": "/usr/bin:/bin",
+            "TMPDIR": tempfile.gettempdir(),
             "AWS_ACCESS_KEY_ID": server.access_key,
             "AWS_SECRET_ACCESS_KEY": server.secret_key,
         },

@@ -71,6 +71,42 @@ def test_what_is_there_with_the_same_content_is_not_sent_again_and_what_differs_
     assert there(store, prefix) == pets() | large
 
 
+def _begun(words: list[str], store: Store, place: str, **environ: str) -> subprocess.Popen[bytes]:
+    """An upload that has sent something."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "trainyard.cli", *words],
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    give_up = time.monotonic() + 30
+    while not any(True for _ in store.list(place)):
+        assert time.monotonic() < give_up
+        assert running.poll() is None
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_upload_that_is_told_to_end_leaves_no_temporary_file(
+    number: signal.Signals,
+    store: Store,
+    prefix: str,
+    reach: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    write_folder(tmp_path / "pets", pets(200))
+    place, scratch = f"s3://{BUCKET}/{prefix}", tmp_path / "scratch"
+    scratch.mkdir()
+    words = ["datasets", "upload", str(tmp_path / "pets"), place, "--no-check"]
+    running = _begun(words, store, place, TMPDIR=str(scratch), **reach)
+    assert list(scratch.iterdir()), "else this test shows nothing"
+    running.send_signal(number)
+    _, told = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert told.decode().endswith("interrupted\n")
+    assert list(scratch.iterdir()) == []
+
+
 def test_a_killed_upload_is_completed_by_the_next(
     home: Path, says: Run, store: Store, prefix: str, reach: dict[str, str], tmp_path: Path
 ) -> None:
@@ -78,15 +114,7 @@ def test_a_killed_upload_is_completed_by_the_next(
     write_folder(tmp_path / "pets", files)
     place = f"s3://{BUCKET}/{prefix}"
     words = ["datasets", "upload", str(tmp_path / "pets"), place, "--no-check"]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "trainyard.cli", *words],
-        env=os.environ | reach,
-        stdout=subprocess.PIPE,
-    )
-    give_up = time.monotonic() + 30
-    while not any(True for _ in store.list(place)):
-        assert time.monotonic() < give_up
-        assert running.poll() is None
+    running = _begun(words, store, place, **reach)
     running.send_signal(signal.SIGKILL)
     out, _ = running.communicate(timeout=30)
     assert out == b""

@@ -117,5 +117,12 @@ class TestReuse:
         waiting = asked(process=reusing, existing=Unavailable("503"))
         assert status(waiting).phase is ProcessPhase.QUEUED
 
+    def test_is_refused_when_its_inputs_have_come_and_there_is_none(self) -> None:
+        reusing = process(onExistingRun="Reuse")
+        early = decide_process(asked(process=reusing, capability=None), NOW).status
+        assert early.phase is ProcessPhase.QUEUED
+        later = with_status(asked(process=reusing), early)
+        assert status(later).phase is ProcessPhase.FAILED
+
     def test_is_refused_when_there_is_none(self) -> None:
         assert status(asked(process=process(onExistingRun="Reuse"))).phase is ProcessPhase.FAILED

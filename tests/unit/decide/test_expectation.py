@@ -81,6 +81,8 @@ class TestPastRun:
             pytest.param(process(), id="has not begun"),
             pytest.param(process(status=status(attempt(1, 0, 9), phase="Failed")), id="failed"),
             pytest.param(finished(), id="was not trained: another run was taken"),
+            pytest.param(finished(attempt(1, 600, 0)), id="a clock that was set back"),
+            pytest.param(finished(attempt(1, 0, None)), id="a status that somebody else wrote"),
         ],
     )
     def test_is_none_of_a_process_that(self, known: TrainingProcess) -> None:
@@ -112,6 +114,23 @@ class TestExpectation:
         assert expected_seconds(process(), template(), (run(600, work=1.0),)) == 600
         assert expected_seconds(process(), None, (run(600, work=1.0),)) == 600
 
+    def test_is_not_scaled_by_what_the_run_before_did_not_know(self) -> None:
+        data = {"train": {"samples": 200, "annotations": 200}}
+        known = process(status=TrainingProcessStatus.model_validate({"data": data}))
+        nothing = {"train": {"samples": 0, "annotations": 0}}
+        empty = past_run(finished(attempt(1, 0, 600), progress={"epochs": 30}, data=nothing))
+        assert empty is not None
+        assert expected_seconds(known, template(), (empty,)) == 600
+
+    def test_counts_the_epochs_that_the_run_has_told(self) -> None:
+        """Its recipe is frozen; the template may have been edited since."""
+        told = {
+            "data": {"train": {"samples": 200, "annotations": 200}},
+            "progress": {"epochs": 60},
+        }
+        known = process(status=TrainingProcessStatus.model_validate(told))
+        assert expected_seconds(known, template(), (run(600, work=30 * 200.0),)) == 1200
+
 
 class TestRest:
     CHECKPOINT = {
@@ -125,6 +144,11 @@ class TestRest:
     def test_of_a_new_run_is_the_whole(self) -> None:
         assert rest_seconds(status(), 900.0) == 900
         assert rest_seconds(status(), None) is None
+
+    @pytest.mark.parametrize("field", ["checkpoint", "progress"])
+    def test_is_the_whole_where_it_is_not_known_what_was_done(self, field: str) -> None:
+        known = {key: value for key, value in self.CHECKPOINT.items() if key != field}
+        assert rest_seconds(status(**known), 900.0) == 900
 
     def test_counts_from_the_start_of_the_attempt(self) -> None:
         known = status(attempt(1, 0, 600), attempt(2, 1000, None), **self.CHECKPOINT)

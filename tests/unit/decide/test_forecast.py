@@ -89,6 +89,22 @@ def test_a_holder_that_is_being_stopped_is_done_now() -> None:
     assert foretold(stopping, OLDER) == Forecast(None, after(1800))
 
 
+def test_who_goes_first_on_a_free_node_starts_now_and_takes_its_time() -> None:
+    assert foretold(OLDER) == Forecast(None, after(1800))
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        pytest.param(replace(OLDER, validated=False), id="backs off, or its inputs are missing"),
+        pytest.param(replace(OLDER, suspended=True), id="was taken out of the queue"),
+        pytest.param(replace(OLDER, phase=ProcessPhase.CREATED), id="is a draft"),
+    ],
+)
+def test_an_older_one_that_does_not_stand_in_the_queue_does_not_count(aside: Rival) -> None:
+    assert foretold(HOLDER, aside).starts_at == after(42 * 60)
+
+
 def test_a_holder_that_is_not_seen_tells_nothing() -> None:
     spot = place(ME, (OLDER,), OTHERS_LEASE, None)
     assert forecast(ME, (OLDER,), spot, NOW) == Forecast()
@@ -201,6 +217,11 @@ def test_a_new_place_or_holder_has_its_times_at_once(spot: Place) -> None:
     found = queue_status(SHOWN, spot, MOVED, after(5))
     assert (found.held_until, found.estimated_start_time) == (after(600), after(3600))
     assert found.estimated_at == after(5)
+
+
+@pytest.mark.parametrize("found", [Forecast(after(600)), Forecast(None, after(600))])
+def test_when_one_of_the_times_was_found_is_told_too(found: Forecast) -> None:
+    assert queue_status(None, Place(2, 2, "a/b"), found, after(5)).estimated_at == after(5)
 
 
 def test_a_clock_that_was_set_back_holds_nothing_up() -> None:

@@ -162,6 +162,22 @@ def test_who_is_taken_out_before_the_mail_is_sent_is_not_told() -> None:
     assert record(known).state is NotificationState.FAILED
 
 
+def test_what_the_settings_refuse_since_is_not_sent_any_more() -> None:
+    known = ended(notifications=TOLD)
+    rules = replace(RULES, allowed_domains=frozenset({"example.net"}))
+    known = replace(known, settings=replace(known.settings, notifications=rules))
+    known, decision = step(known, after(70))
+    assert decision.messages == ()
+    assert record(known).state is NotificationState.FAILED
+    assert "example.org is not among" in (record(known).message or "")
+
+
+def test_a_clock_that_was_set_back_does_not_hold_up_the_first_try() -> None:
+    known, decision = step(ended(notifications=TOLD), after(-7200))
+    assert len(decision.messages) == 1
+    assert record(known).time == after(-7200)
+
+
 def test_who_is_added_after_the_end_is_not_told() -> None:
     known = ended()
     assert known.process.status.notifications == ()

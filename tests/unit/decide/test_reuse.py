@@ -13,6 +13,7 @@ from tests.unit.builders import (
     OTHERS_LEASE,
     SETTINGS,
     STORE_ROOT,
+    after,
     attempted,
     facts,
     manifest,
@@ -24,7 +25,7 @@ from tests.unit.builders import (
 from trainyard.api.model import TrainedModel
 from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType
-from trainyard.decide.conditions import find
+from trainyard.decide.conditions import find, is_true
 from trainyard.decide.facts import ExistingRun, ProcessFacts, Unavailable, VerifiedArtefacts
 from trainyard.decide.process import decide_process
 from trainyard.decide.reuse import candidates, is_what_it_says, wanted_fingerprint
@@ -74,6 +75,9 @@ class TestEnd:
                 "nothing was trained: TrainedModel older has the same fingerprint, and its files "
                 f"at {LOCATION} were verified"
             )
+        reserved = find(status.conditions, ConditionType.NODE_RESERVED)
+        assert reserved is not None and reserved.status == "False"
+        assert is_true(status.conditions, ConditionType.VALIDATED)
         assert status.artefacts is not None and status.artefacts.location == LOCATION
         assert status.evaluation is not None and status.evaluation.test is not None
         assert status.resolved is not None and status.resolved.fingerprint == fingerprint()
@@ -103,7 +107,8 @@ class TestEnd:
             "StoreUnavailable",
             "there is a model of the same inputs, and the artefacts cannot be verified yet: 503",
         )
-        assert decision.look_again_at is not None
+        assert found.status == "False"
+        assert decision.look_again_at == after(15)
 
     def test_without_a_model_it_is_trained(self) -> None:
         status = decide_process(known(), NOW).status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,18 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
+    _end_as_by_ctrl_c()
     from trainyard.cli.app import run
 
     as_plugin = Path(sys.argv[0]).name.startswith("kubectl-")
     return run(sys.argv[1:], program="kubectl trainyard" if as_plugin else "trainyard")
+
+
+def _end_as_by_ctrl_c() -> None:
+    """A command that is told to end clears away what it keeps in temporary folders."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # Not under nohup.
+            signal.signal(number, signal.default_int_handler)
 
 
 if __name__ == "__main__":
