@@ -36,7 +36,9 @@ class Nursery:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         environment = {
-            key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ
+            key: os.environ[key]
+            for key in ("PATH", "HOME", "PYTHONPATH", "TMPDIR")
+            if key in os.environ
         }
         folder = str(Path(__file__).resolve().parents[1])
         paths = [environment.get("PYTHONPATH", ""), folder]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,7 @@ class OperatorProcess:
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.folder),
+            "TMPDIR": tempfile.gettempdir(),
             "NO_PROXY": "*",
             "TRAINYARD_SETTINGS": str(self._settings_file),
             "KUBECONFIG": str(self.kubeconfig),
