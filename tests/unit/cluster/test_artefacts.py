@@ -20,7 +20,13 @@ from trainyard.cluster.artefacts import ArtefactReader
 from trainyard.datasets.labels import Label
 from trainyard.datasets.samples import Sample
 from trainyard.decide.facts import Unavailable
-from trainyard.stores.errors import StoreUnavailable
+from trainyard.stores.errors import (
+    AccessDenied,
+    BucketNotFound,
+    DigestMismatch,
+    StoreError,
+    StoreUnavailable,
+)
 from trainyard.stores.folder import FolderStore
 
 SPLITS = Splits(train=("train",), dev=("dev",))
@@ -32,11 +38,11 @@ class Counting(FolderStore):
     def __init__(self) -> None:
         super().__init__()
         self.read: list[str] = []
-        self.away = False
+        self.fails: StoreError | None = None
 
     def read_bytes(self, uri: str, *arguments: Any, **more: Any) -> bytes:
-        if self.away:
-            raise StoreUnavailable("no answer from the store")
+        if self.fails is not None:
+            raise self.fails
         self.read.append(uri)
         return super().read_bytes(uri, *arguments, **more)
 
@@ -89,11 +95,22 @@ def test_the_same_datasets_in_other_splits_are_compared_anew(world: World) -> No
 
 
 def test_a_store_that_does_not_answer_is_asked_again(world: World) -> None:
-    world.store.away = True
-    assert world.compare() == Unavailable(
-        "waiting for the store to compare the splits: no answer from the store"
-    )
-    world.store.away = False
+    waits = "waiting for the store to compare the splits"
+    for error, reason, remedy in (
+        (StoreUnavailable("no answer"), Reason.STORE_UNAVAILABLE, ""),
+        (
+            AccessDenied("it refuses"),
+            Reason.STORE_ACCESS_DENIED,
+            "; correct the keys in the operator's own Secret (store.existingSecret)",
+        ),
+        *(
+            (error, Reason.STORE_CONTENT_UNUSABLE, f"; {Reason.STORE_CONTENT_UNUSABLE.remedy}")
+            for error in (BucketNotFound("no bucket"), DigestMismatch("changed"))
+        ),
+    ):
+        world.store.fails = error
+        assert world.compare() == Unavailable(f"{waits}: {error}{remedy}", reason)
+    world.store.fails = None
     assert isinstance(world.compare(), Comparison)
 
 

@@ -32,7 +32,9 @@ from trainyard.decide.facts import (
 )
 from trainyard.stores.base import ObjectInfo, Store, join
 from trainyard.stores.errors import (
+    AccessDenied,
     ArtefactMismatch,
+    DigestMismatch,
     InvalidUri,
     ObjectNotFound,
     ObjectTooLarge,
@@ -67,7 +69,7 @@ class ArtefactReader:
             # None of them mends by itself.
             return Mismatch(f"{error}: create a new process to train again")
         except StoreError as error:
-            return Unavailable(f"the artefacts cannot be verified yet: {error}")
+            return _unavailable("the artefacts cannot be verified yet", error)
         return VerifiedArtefacts(location, manifest)
 
     def checkpoint(self, output: str, uid: str) -> VerifiedCheckpoint | Unavailable | None:
@@ -83,7 +85,7 @@ class ArtefactReader:
         try:
             found = newest_checkpoint(self._store, output, uid)
         except StoreError as error:
-            return Unavailable(f"the checkpoint cannot be verified yet: {error}")
+            return _unavailable("the checkpoint cannot be verified yet", error)
         if found is None:
             return None
         location, sha256, manifest = found
@@ -99,7 +101,7 @@ class ArtefactReader:
         except ObjectNotFound:
             return Mismatch(f"{uri} does not exist although the snapshot Job reported it")
         except StoreError as error:
-            return Unavailable(f"the snapshot cannot be verified yet: {error}")
+            return _unavailable("the snapshot cannot be verified yet", error)
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
             return Mismatch(f"{uri} is not what the snapshot Job wrote")
         try:
@@ -123,7 +125,7 @@ class ArtefactReader:
                 except ArtefactMismatch as error:
                     unusable.append(str(error))
         except StoreError as error:
-            return Unavailable(f"the evaluations cannot be read yet: {error}")
+            return _unavailable("the evaluations cannot be read yet", error)
         return FoundEvaluations(
             tuple(files), tuple(unusable), more=len(entries) > EVALUATIONS_LISTED
         )
@@ -186,7 +188,7 @@ class ArtefactReader:
                 self._store, {name: each(_uri, names) for name, names in named.items()}
             )
         except StoreError as error:
-            return Unavailable(f"waiting for the store to compare the splits: {error}")
+            return _unavailable("waiting for the store to compare the splits", error)
         finally:
             self._comparing.release()
         self._remember(key, found)
@@ -207,6 +209,18 @@ class ArtefactReader:
                 len(self._compared) > REMEMBERED or classes > REMEMBERED_CLASSES
             ):
                 classes -= _classes(self._compared.popitem(last=False)[1])
+
+
+def _unavailable(what: str, error: StoreError) -> Unavailable:
+    """What cannot be done for now, why, and what to do where time alone does not help."""
+    told = f"{what}: {error}"
+    if isinstance(error, AccessDenied):
+        told += "; correct the keys in the operator's own Secret (store.existingSecret)"
+        return Unavailable(told, Reason.STORE_ACCESS_DENIED)
+    if isinstance(error, ObjectNotFound | DigestMismatch | ArtefactMismatch):
+        reason = Reason.STORE_CONTENT_UNUSABLE
+        return Unavailable(f"{told}; {reason.remedy}", reason)
+    return Unavailable(told)
 
 
 def _classes(comparison: Comparison) -> int:
