@@ -91,6 +91,7 @@ healthPort: 8081
 log: {format: {{ .Values.log.format }}, level: {{ .Values.log.level }}}
 namespaces: {{ .Values.namespaces | toJson }}
 resyncSeconds: {{ .Values.resyncSeconds }}
+stalledAfterSeconds: {{ .Values.stalledAfterSeconds }}
 workers: {{ int .Values.workers }}
 onBusyNode: {{ .Values.onBusyNode }}
 hideOtherNamespaces: {{ .Values.hideOtherNamespaces }}

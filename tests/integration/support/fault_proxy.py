@@ -41,6 +41,10 @@ _PATH = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?$"
 )
+EXPIRED = (
+    b'{"type": "ERROR", "object": {"apiVersion": "v1", "kind": "Status", "status": "Failure", '
+    b'"reason": "Expired", "code": 410, "message": "too old resource version"}}\n'
+)
 _SKIPPED = {"host", "connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
@@ -201,6 +205,14 @@ class Scope:
 Match = Callable[[Write], bool]
 
 
+@dataclass(eq=False)
+class _Stream:
+    """An open watch."""
+
+    stalled: bool = False
+    expired: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @dataclass
 class _Rule:
     matches: Match
@@ -267,6 +279,9 @@ class FaultProxy:
         """Writes of the leader's Lease, which do not count as writes."""
         self.available = True
         """False: the API server cannot be reached."""
+        self.forgetful = False
+        """True: watches are refused, 410, as if each asked for what was forgotten."""
+        self._streams: set[_Stream] = set()
         self._runner, self.port = loop.call(self._start())
         self.kubeconfig = folder / "kubeconfig.yaml"
         folder.mkdir(parents=True, exist_ok=True)
@@ -298,11 +313,34 @@ class FaultProxy:
         with self._lock:
             self._rules = []
             self._dropped = None
-        self.available = True
+        self.available, self.forgetful = True, False
 
     def drop_events(self, matches: Callable[[Json], bool]) -> None:
         """Keep back watch events that match until `heal`; they are lost."""
         self._dropped = matches
+
+    @property
+    def open_watches(self) -> int:
+        """Watches that are being passed on."""
+        return len(self._streams)
+
+    def stall_watches(self) -> None:
+        """Let nothing more through on the watches that are open now; they stay open."""
+
+        async def stall() -> None:
+            for stream in self._streams:
+                stream.stalled = True
+
+        self._loop.call(stall())
+
+    def expire_watches(self) -> None:
+        """End the open watches as an API server does that has forgotten where they were: 410."""
+
+        async def expire() -> None:
+            for stream in self._streams:
+                stream.expired.set()
+
+        self._loop.call(expire())
 
     def cut_connections(self) -> None:
         """Break all connections of the operator, open watches included."""
@@ -330,6 +368,8 @@ class FaultProxy:
             self._transports.add(request.transport)
         if not self.available:
             return _refusal(503, "ServiceUnavailable", "made by a test")
+        if self.forgetful and "watch" in request.query:
+            return _refusal(410, "Expired", "made by a test")
         try:
             if "watch" in request.query:
                 return await self._watch(request)
@@ -394,19 +434,44 @@ class FaultProxy:
         ) as answer:
             response = web.StreamResponse(status=answer.status, headers=_answer_headers(answer))
             await response.prepare(request)
-            buffer = b""
-            with contextlib.suppress(ConnectionError):
-                async for chunk in answer.content.iter_any():
-                    if self._dropped is None and not buffer and chunk.endswith(b"\n"):
-                        await response.write(chunk)
-                        continue
-                    buffer += chunk
-                    *lines, buffer = buffer.split(b"\n")
-                    for line in lines:
-                        if not (line and self._drops(line)):
-                            await response.write(line + b"\n")
-                await response.write_eof()
+            stream = _Stream()
+            self._streams.add(stream)
+            pump = asyncio.ensure_future(self._pump(answer, response, stream))
+            ended = asyncio.ensure_future(stream.expired.wait())
+            try:
+                await asyncio.wait({pump, ended}, return_when=asyncio.FIRST_COMPLETED)
+                if pump.done():
+                    pump.result()
+                with contextlib.suppress(ConnectionError):
+                    if ended.done():
+                        await response.write(EXPIRED)
+                    await response.write_eof()
+            finally:
+                self._streams.discard(stream)
+                pump.cancel()
+                ended.cancel()
             return response
+
+    async def _pump(
+        self, answer: aiohttp.ClientResponse, response: web.StreamResponse, stream: _Stream
+    ) -> None:
+        """Pass on what comes, until it ends."""
+        buffer = b""
+        with contextlib.suppress(ConnectionError):
+            async for chunk in answer.content.iter_any():
+                if stream.stalled:
+                    continue
+                if self._dropped is None and not buffer and chunk.endswith(b"\n"):
+                    await response.write(chunk)
+                    continue
+                buffer += chunk
+                *lines, buffer = buffer.split(b"\n")
+                for line in lines:
+                    if not (line and self._drops(line)):
+                        await response.write(line + b"\n")
+        if stream.stalled:
+            # The other end is never told that it is over.
+            await asyncio.Event().wait()
 
     def _drops(self, line: bytes) -> bool:
         dropped = self._dropped

@@ -72,6 +72,7 @@ def test_every_setting_can_be_set() -> None:
         log=LogSettings(format=LogFormat.JSON, level="DEBUG"),
         namespaces=("a", "b"),
         resync_seconds=60,
+        stalled_after_seconds=30,
         workers=2,
         on_busy_node=OnBusyNode.REJECT,
         hide_other_namespaces=True,

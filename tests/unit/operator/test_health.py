@@ -7,7 +7,9 @@ from typing import Any
 
 from tests.unit.builders import NOW
 from trainyard.cluster.resources import JOB, POD
-from trainyard.operator.health import PASS_LIMIT_SECONDS, STALLED_AFTER_SECONDS, Health
+from trainyard.operator.health import PASS_LIMIT_SECONDS, Health
+
+STALLED_AFTER_SECONDS = 120.0
 
 
 @dataclass
@@ -17,7 +19,7 @@ class Patient:
     time: float = 0.0
 
     def __post_init__(self) -> None:
-        self.health = Health(300, lambda: self.time)
+        self.health = Health(300, STALLED_AFTER_SECONDS, lambda: self.time)
         self.health.synced(NOW)
         self.health.watches_started()
         self.health.watches_ready()
@@ -35,7 +37,7 @@ def pod(name: str = "a", version: int = 1) -> dict[str, Any]:
 
 
 def test_it_is_ready_when_all_was_listed_and_the_watches_run() -> None:
-    health = Health(300, lambda: 0.0)
+    health = Health(300, STALLED_AFTER_SECONDS, lambda: 0.0)
     assert not health.ready
     health.synced(NOW)
     assert not health.ready
@@ -55,13 +57,13 @@ def test_no_resync_in_time_is_trouble() -> None:
 
 
 def test_waiting_for_the_api_server_at_the_start_is_no_trouble() -> None:
-    health = Health(300, lambda: 10_000.0)
+    health = Health(300, STALLED_AFTER_SECONDS, lambda: 10_000.0)
     assert health.trouble() is None
 
 
 def test_watches_that_do_not_begin_are_trouble() -> None:
     now = [0.0]
-    health = Health(300, lambda: now[0])
+    health = Health(300, STALLED_AFTER_SECONDS, lambda: now[0])
     health.synced(NOW)
     health.watches_started()
     now[0] = STALLED_AFTER_SECONDS

@@ -20,9 +20,6 @@ from trainyard.operator.metrics import Metrics
 
 Clock = Callable[[], float]
 
-STALLED_AFTER_SECONDS = 120.0
-"""Without a finished resync for this long beyond its due time, without watches for this long after
-the start, or without the event of a change for this long, health turns bad."""
 PASS_LIMIT_SECONDS = 1800.0
 """A pass may hash a large model; its requests all have time-outs. One that takes longer hangs."""
 
@@ -34,13 +31,17 @@ class Health:
     ----------
     resync_seconds
         Time between two resyncs.
+    stalled_after_seconds
+        Without a finished resync for this long beyond its due time, without watches for this long
+        after the start, or without the event of a change for this long, health turns bad.
     clock
         Seconds that never jump.
     """
 
-    def __init__(self, resync_seconds: float, clock: Clock) -> None:
+    def __init__(self, resync_seconds: float, stalled_after_seconds: float, clock: Clock) -> None:
         self._clock = clock
         self._resync_seconds = resync_seconds
+        self._stalled_after_seconds = stalled_after_seconds
         self._lock = threading.Lock()
         self._synced: tuple[float, datetime] | None = None
         self._watching_since: float | None = None
@@ -83,7 +84,7 @@ class Health:
                     continue
                 if key not in versions:
                     del self._awaited[awaited, key]
-                elif now - since > STALLED_AFTER_SECONDS and self._watches_ready:
+                elif now - since > self._stalled_after_seconds and self._watches_ready:
                     sentence = f"no event came of {type_.plural} {key}, which has changed"
                     self._silent = (type_, sentence)
             for key in changed & versions.keys():
@@ -104,12 +105,12 @@ class Health:
         now = self._clock()
         if self._synced is not None:
             at, when = self._synced
-            if now - at > self._resync_seconds + STALLED_AFTER_SECONDS:
+            if now - at > self._resync_seconds + self._stalled_after_seconds:
                 return f"no resync since {when.isoformat()}"
         since = self._watching_since
-        late = since is not None and now - since > STALLED_AFTER_SECONDS
+        late = since is not None and now - since > self._stalled_after_seconds
         if late and not self._watches_ready:
-            return f"the watches have not begun within {STALLED_AFTER_SECONDS:.0f} s"
+            return f"the watches have not begun within {self._stalled_after_seconds:.0f} s"
         for begun, what in list(self._passes.values()):
             if now - begun > PASS_LIMIT_SECONDS:
                 return f"a worker has been busy with {what} for {now - begun:.0f} s"

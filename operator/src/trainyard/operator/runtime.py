@@ -58,6 +58,7 @@ LOOK_AT_LOCKS_SECONDS = 30.0
 FIRST_RESYNC_SECONDS = 5.0
 """Until the first resync; each wait after it is twice as long, up to the setting."""
 LEAD_AGAIN_SECONDS = 1.0
+KOPF_ENDS_SECONDS = 10.0
 LATE_RENEWAL_SECONDS = 0.1
 
 
@@ -79,7 +80,9 @@ class Runtime:
         self._cache = Cache()
         self._queue: WorkQueue[Key] = WorkQueue()
         self._reports = ReportStore(utc_now)
-        self._health = Health(settings.resync_seconds, time.monotonic)
+        self._health = Health(
+            settings.resync_seconds, settings.stalled_after_seconds, time.monotonic
+        )
         rules = decision_settings(settings)
         vitals = Vitals(
             queue_depth=self._queue.__len__,
@@ -270,8 +273,10 @@ class Runtime:
         await self._stop.wait()
 
     async def _watch(self) -> None:
+        """Watch until something ends kopf; then raise what did."""
         self._health.watches_started()
-        await kopf.operator(
+        others = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
             registry=handlers.registry(self._feed.event),
             settings=handlers.settings(),
             standalone=True,
@@ -279,7 +284,19 @@ class Runtime:
             ready_flag=self._kopf_ready,
             stop_flag=self._stop,
         )
-        # A signal before it was ready ends it first. Whatever else ends it is raised by it.
+        whole = asyncio.create_task(kopf.run_tasks(tasks, ignored=others), name="kopf")
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # One of them that ends is to end them all. But one that waits for credentials then
+            # waits for ever, and does not let itself be cancelled (kopf 1.45.2).
+            await asyncio.wait([whole], timeout=KOPF_ENDS_SECONDS)
+        finally:
+            whole.cancel()
+            await asyncio.wait([whole], timeout=KOPF_ENDS_SECONDS)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+        # A signal before it was ready ends it without a fault.
         self._stop.set()
 
     async def _first_sync(self) -> None:

@@ -258,6 +258,8 @@ class Settings(StrictModel):
     """Namespaces that are served; empty: all."""
     resync_seconds: Annotated[float, Field(ge=5)] = 300.0
     """Every so often the cache is replaced from a LIST of our own."""
+    stalled_after_seconds: Annotated[float, Field(ge=5)] = 120.0
+    """After how long without the event of a change, or after a resync was due, health is bad."""
     workers: Annotated[int, Field(ge=1, le=32)] = 4
     """Objects that are reconciled at the same time."""
     on_busy_node: OnBusyNode = OnBusyNode.QUEUE
