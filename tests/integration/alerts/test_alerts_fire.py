@@ -122,6 +122,12 @@ CASES = {
         12,
         [{}],
     ),
+    "a store that refuses": Case(
+        "TrainyardStoreUnavailable",
+        {'trainyard_unfinished_processes{reason="StoreAccessDenied",instance="a"}': "1x12"},
+        12,
+        [{}],
+    ),
     "a store that is back soon": Case(
         "TrainyardStoreUnavailable",
         {'trainyard_unfinished_processes{reason="StoreUnavailable",instance="a"}': "3x5 _x9"},

@@ -40,7 +40,10 @@ def exposed() -> Exposed:
     reports = condition("Running", "True", after(-9))
     for process in (
         waiting("waits"),
-        waiting("store", reason="StoreUnavailable"),
+        *(
+            waiting(reason.lower(), reason=reason)
+            for reason in ("StoreUnavailable", "StoreAccessDenied", "StoreContentUnusable")
+        ),
         with_raw_status("runs", {"phase": "Running", "conditions": [reports]}),
     ):
         cache_.put(PROCESS, process.to_wire())
