@@ -169,6 +169,38 @@ def test_silence_after_the_text_is_not_known_to_be_a_failure() -> None:
     assert "not sent twice" in outcome.message
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"what?\r\n", id="no answer of SMTP"),
+        pytest.param(b"299 who knows\r\n", id="a code that says nothing"),
+        pytest.param(b"250-more\r\n" * 99_999, id="no end"),
+    ],
+)
+def test_an_answer_to_the_text_that_says_nothing_is_not_known_to_be_a_failure(
+    answer: bytes,
+) -> None:
+    def odd(connection: socket.socket) -> None:
+        until_text(connection)
+        connection.sendall(answer)
+        time.sleep(30)
+
+    with talking(odd) as port:
+        outcome = sent(port)
+    assert isinstance(outcome, Unknown)
+    assert "did not say whether it took the mail (answered " in outcome.message
+
+
+def test_an_answer_before_the_text_that_says_nothing_is_tried_again() -> None:
+    def odd(connection: socket.socket) -> None:
+        connection.sendall(b"what?\r\n")
+        time.sleep(30)
+
+    with talking(odd) as port:
+        outcome = sent(port)
+    assert isinstance(outcome, NotDelivered) and outcome.again
+
+
 def test_a_connection_lost_after_the_text_is_not_known_to_be_a_failure() -> None:
     def lost(connection: socket.socket) -> None:
         until_text(connection)

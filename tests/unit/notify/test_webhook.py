@@ -159,6 +159,35 @@ def test_an_answer_that_drips_ends_in_time() -> None:
 
 
 @pytest.mark.parametrize(
+    ("head", "endless", "expected"),
+    [
+        pytest.param(b"\r\n", b"x" * 65536, Delivered, id="body"),
+        pytest.param(b"", b"X-More: 1\r\n" * 4096, Unknown, id="headers"),
+        pytest.param(b"X-Long: ", b"x" * 65536, Unknown, id="header"),
+    ],
+)
+def test_an_answer_without_an_end_is_not_read_to_it(
+    head: bytes, endless: bytes, expected: type[Outcome]
+) -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+        while True:
+            connection.sendall(endless)
+            sent += len(endless)
+
+    begun = time.monotonic()
+    with talking(flood) as port:
+        outcome = posted(f"http://127.0.0.1:{port}/")
+    assert isinstance(outcome, expected)
+    assert time.monotonic() - begun < 3
+    assert sent < 64 << 20, "what lies in buffers of the two machines"
+
+
+@pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"]
 )
 def test_this_machine_is_refused_however_it_is_written(host: str) -> None:

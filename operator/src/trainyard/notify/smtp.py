@@ -84,15 +84,15 @@ async def hand_over(server: MailServer, mail: EmailMessage) -> Outcome:
             await client.rcpt(mail["To"].addresses[0].addr_spec)
             text_sent = True
             await client.data(mail.as_bytes())
-    except aiosmtplib.SMTPResponseException as error:
-        # 4xx means later, 5xx means never.
-        return NotDelivered(
-            f"the {where} answered {error.code} {_line(error.message)}",
-            again=error.code < 500,
-        )
     except (aiosmtplib.SMTPException, OSError, TimeoutError, UnicodeError) as error:
         # The last of a host name that can be none.
         said = _line(str(error)) or "it did not answer in time"
+        if isinstance(error, aiosmtplib.SMTPResponseException):
+            if 400 <= error.code < 600:
+                # 4xx means later, 5xx means never.
+                said = f"the {where} answered {error.code} {_line(error.message)}"
+                return NotDelivered(said, again=error.code < 500)
+            said = f"answered {_line(error.message)!r}"
         if text_sent:
             return Unknown(
                 f"the {where} did not say whether it took the mail ({said}); it is not sent twice"
