@@ -46,6 +46,20 @@ def test_a_change_of_speed_shows_within_five_epochs() -> None:
     assert estimate.remaining(now) == pytest.approx(10 * 20 + 10)
 
 
+def test_a_change_that_may_pass_counts_half_until_the_newer_half_of_the_epochs_has_it() -> None:
+    estimate = Estimate(0.0, epochs=60)
+    estimate.training_started(0.0, 10)
+    now = 0.0
+    for seconds in [10.0] * 30 + [20.0] * 5:
+        now += seconds
+        estimate.epoch(now)
+    assert estimate.remaining(now) == pytest.approx(25 * 15 + 7.5)
+    for _ in range(20):
+        now += 20.0
+        estimate.epoch(now)
+    assert estimate.remaining(now) == pytest.approx(5 * 20 + 10)
+
+
 def test_stopping_early_leaves_only_the_end() -> None:
     estimate = Estimate(0.0, epochs=100)
     estimate.training_started(0.0, 10)

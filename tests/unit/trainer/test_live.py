@@ -300,6 +300,19 @@ def test_the_next_attempt_shows_the_epochs_before_it_and_those_of_its_own(
     assert told_of(bench.store, document["output"])[0] == [*done, done[-1] + 1]
 
 
+def test_an_attempt_that_is_stopped_before_it_trains_shows_the_epochs_before_it(
+    stopped: Stopped, bench: Bench, run_here: Callable[[str], Ended]
+) -> None:
+    output = stopped.document["output"]
+    done = told_of(bench.store, output)[0]
+    document = going_on(stopped.document, bench.store, place(output, done[-1]))
+    document["output"] += "-at-once"
+    with signal_at("prepare: fetching"):
+        ended = run_here(sealed(document))
+    assert ended.code == ExitCode.STOPPED, ended.output
+    assert told_of(bench.store, document["output"])[0] == done
+
+
 def test_an_upload_that_was_late_does_not_spoil_what_is_published(
     bench: Bench, run_here: Callable[[str], Ended]
 ) -> None:

@@ -122,6 +122,9 @@ def test_what_was_interrupted_goes_on(trained: tuple[Path, str], tmp_path: Path)
     assert started.wait() == 130, "".join(seen)
     assert seen[-1].startswith("Error: stopped after epoch")
     assert seen[-1].endswith("; the same command goes on\n")
+    (lines,) = (tmp_path / "trainyard-runs/runs/local").glob("*/1/metrics.jsonl")
+    assert len(lines.read_text().splitlines()) >= 2
+    assert lines.with_name("curves.png").is_file()
     ended = run(tmp_path, *PLACES)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ", going on after epoch" in ended.stderr

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from statistics import median
 
-# The epochs that tell how long the next ones take: the newer half, and at least so many. Their
-# median, because a machine is not always ours alone: of runs that were recorded on a busy one, it
-# was nearer to the truth at half of the run than any mean.
+# The epochs that tell how long the next ones take: the newer half, for a machine is not always ours
+# alone and becomes what it was before; and so many of the newest, for a change may be there to
+# stay. Midway between the medians of both was nearer to the truth, over runs that were recorded on
+# a busy machine and over drawn ones (steps, bursts, drifts), than either, than means, and than
+# rules that look for a change.
 _RECENT = 5
 # Until an epoch was measured: how much longer it takes than its training steps (evaluation).
 _EVALUATION_SHARE = 1.2
@@ -102,7 +104,8 @@ class Estimate:
 
     def _epoch_length(self, now: float) -> float | None:
         if self._durations:
-            return median(self._durations[-max(_RECENT, len(self._durations) // 2) :])
+            newer = self._durations[-max(_RECENT, len(self._durations) // 2) :]
+            return (median(newer) + median(newer[-_RECENT:])) / 2
         if not self._steps:
             return None
         share = min(1.0, self._steps / self._steps_an_epoch)

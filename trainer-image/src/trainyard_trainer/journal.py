@@ -73,11 +73,12 @@ class Journal:
         self._estimate.go_on(
             resumed.epoch, sum(report.seconds or 0.0 for report in resumed.history)
         )
-        self._live.renew()
 
     def training_started(self, steps: int) -> None:
         """The first epoch begins, of so many steps."""
         self._estimate.training_started(time.monotonic(), steps)
+        # Not before: reading the library that draws would slow the start down.
+        self._renew()
         self.say(Stage.TRAIN, "training")
 
     def step(self) -> None:
@@ -91,7 +92,7 @@ class Journal:
         self._history.append(report)
         with self._lines.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(report.to_wire()) + "\n")
-        self._live.renew()
+        self._renew()
 
     def log_epoch(self) -> None:
         """A line about the epoch that was noted last."""
@@ -118,6 +119,7 @@ class Journal:
     @contextmanager
     def ending(self) -> Iterator[None]:
         """The run ends without a model: the newest curves go to the store beside what else does."""
+        self._renew()
         self._live.finish()
         try:
             yield
@@ -163,3 +165,7 @@ class Journal:
             remaining_seconds=self._estimate.remaining(now),
             history=self._history,
         )
+
+    def _renew(self) -> None:
+        if self._history:
+            self._live.renew()
