@@ -99,6 +99,11 @@ CASES: dict[str, tuple[TrainingProcessStatus, TrainingProcessStatus, tuple[Happe
         status(QUEUED, WAITING, Reason.CAPABILITY_NOT_FOUND, "waiting for Capability b"),
         (),
     ),
+    "another phase for the same reason": (
+        MISSING,
+        status(ProcessPhase.FAILED, ConditionType.FAILED, Reason.CAPABILITY_NOT_FOUND, "gone"),
+        (Happening("Failed", "gone", warning=True),),
+    ),
     "another reason for waiting": (
         MISSING,
         status(QUEUED, WAITING, Reason.TEMPLATE_NOT_FOUND, "waiting for TrainingTemplate t"),

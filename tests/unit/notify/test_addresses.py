@@ -25,6 +25,8 @@ from trainyard.notify.addresses import AddressRefused, check
         "::",
         "fe80::1%eth0",
         "fd00::1",
+        "fec0::1",
+        "::127.0.0.1",
         "ff02::1",
         "::ffff:10.0.0.1",
         "64:ff9b::a00:1",

@@ -17,7 +17,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 Network = IPv4Network | IPv6Network
 _NAT64 = IPv6Network("64:ff9b::/96")
-_HEX = 16
 
 
 class AddressRefused(Exception):
@@ -38,11 +37,18 @@ def check(host: str, addresses: Sequence[str], allowed: Sequence[Network]) -> No
         inner = _inner(address)
         if any(one in network for network in allowed for one in (address, inner)):
             continue
-        if not inner.is_global or inner.is_multicast or inner.is_reserved:
+        if not _is_public(inner):
             raise AddressRefused(
                 f"{host} is {address}, which is no public address: nothing is sent there unless "
                 "notifications.webhook.allowedNetworks of the operator's settings has its network"
             )
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    # Site-local addresses were private before those of today; routers may still know them.
+    if isinstance(address, IPv6Address) and address.is_site_local:
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
