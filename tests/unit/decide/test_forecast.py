@@ -85,8 +85,13 @@ def test_a_holder_that_is_a_little_late_is_done_now() -> None:
 
 
 def test_a_holder_that_is_being_stopped_is_done_now() -> None:
-    stopping = replace(HOLDER, phase=ProcessPhase.SUSPENDING)
+    stopping = replace(HOLDER, phase=ProcessPhase.SUSPENDING, done_at=None, leaves=True)
     assert foretold(stopping, OLDER) == Forecast(None, after(1800))
+
+
+def test_a_holder_that_was_stopped_and_is_not_seen_to_end_tells_nothing() -> None:
+    stuck = replace(HOLDER, phase=ProcessPhase.SUSPENDING, done_at=None, leaves=False)
+    assert foretold(stuck, OLDER) == Forecast()
 
 
 def test_who_goes_first_on_a_free_node_starts_now_and_takes_its_time() -> None:

@@ -118,6 +118,29 @@ def test_process_as_its_rivals_see_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("phase", "reason", "leaves", "knows"),
+    [
+        ("Running", "PodsReady", False, True),
+        ("Running", "AwaitingEvidence", False, False),
+        ("Suspending", "Stopping", True, False),
+        ("Suspending", "AwaitingEvidence", False, False),
+        ("Queued", "Stopping", False, False),
+    ],
+)
+def test_end_of_an_attempt_is_foretold_unless_its_kubelet_should_have_spoken(
+    phase: str, reason: str, leaves: bool, knows: bool
+) -> None:
+    stamp = {"lastTransitionTime": "2026-11-23T12:00:00Z"}
+    conditions = [{"type": "Running", "status": "False", "reason": reason, **stamp}]
+    attempt = {"number": 1, "node": "gpu-1", "startTime": "2026-11-23T12:00:00Z"}
+    status = TrainingProcessStatus.model_validate(
+        {"phase": phase, "conditions": conditions, "attempts": [attempt]}
+    )
+    seen = as_rival(process(status=status), 600)
+    assert (seen.leaves, seen.done_at) == (leaves, after(600) if knows else None)
+
+
 def test_process_without_a_creation_time_is_an_error() -> None:
     made = process(metadata={"creationTimestamp": None})
     with pytest.raises(ValueError, match="demo/digits has no creationTimestamp"):

@@ -200,6 +200,8 @@ class Rival:
     """How long its next attempt will probably take; None: nobody knows."""
     done_at: datetime | None = None
     """When its present attempt will probably be over; None: nobody knows, or it has none."""
+    leaves: bool = False
+    """Whether it is being stopped, and within the time that this may take."""
 
 
 @dataclass(frozen=True)

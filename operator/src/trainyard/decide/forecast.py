@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from trainyard.api.process_status import ProcessPhase, QueueStatus
+from trainyard.api.process_status import QueueStatus
 from trainyard.decide.facts import Rival
 from trainyard.decide.queue import Place, order, waits
 
@@ -40,7 +40,7 @@ def forecast(me: Rival, rivals: tuple[Rival, ...], spot: Place, now: datetime) -
     if holder is None:
         return Forecast()
     free = now
-    if not waits(holder) and holder.phase is not ProcessPhase.SUSPENDING:
+    if not waits(holder) and not holder.leaves:
         held_until = holder.done_at
         if held_until is None or held_until < now - LEAST_TOLERANCE:
             # Later than anybody can tell.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trainyard.api.process import TrainingProcess
-from trainyard.api.process_status import ProcessPhase
+from trainyard.api.process_status import ProcessPhase, TrainingProcessStatus
 from trainyard.api.reasons import ConditionType, Reason
 from trainyard.decide.conditions import find, is_true
 from trainyard.decide.expectation import done_at, rest_seconds
@@ -40,6 +40,8 @@ def as_rival(process: TrainingProcess, whole_seconds: float | None = None) -> Ri
     """
     status, meta = process.status, process.metadata
     created = meta.creation_timestamp
+    foretold = status.phase in ACTIVE and not _awaits_evidence(status)
+    leaves = status.phase is ProcessPhase.SUSPENDING
     if created is None:
         raise ValueError(f"TrainingProcess {process.key} has no creationTimestamp")
     return Rival(
@@ -51,7 +53,8 @@ def as_rival(process: TrainingProcess, whole_seconds: float | None = None) -> Ri
         priority=process.spec.priority,
         created=created,
         rest_seconds=rest_seconds(status, whole_seconds),
-        done_at=done_at(status, whole_seconds) if status.phase in ACTIVE else None,
+        done_at=done_at(status, whole_seconds) if foretold and not leaves else None,
+        leaves=foretold and leaves,
     )
 
 
@@ -59,6 +62,12 @@ def _backs_off(process: TrainingProcess) -> bool:
     """Whether it leaves its turn to others because its last attempt just failed."""
     reserved = find(process.status.conditions, ConditionType.NODE_RESERVED)
     return reserved is not None and reserved.reason == Reason.BACKING_OFF
+
+
+def _awaits_evidence(status: TrainingProcessStatus) -> bool:
+    """Whether its pod should be over and its kubelet has not said so: that may take any time."""
+    running = find(status.conditions, ConditionType.RUNNING)
+    return running is not None and running.reason == Reason.AWAITING_EVIDENCE
 
 
 def place(
