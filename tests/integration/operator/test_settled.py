@@ -71,7 +71,8 @@ def _settle(world: World) -> None:
     }.items():
         world.wait_phase(PROCESS, name, phase)
     eventually("the report in status", lambda: "progress" in world.status("running"))
-    assert world.status("queued")["data"]["warnings"]
+    eventually("the warning", lambda: world.status("queued").get("data", {}).get("warnings"))
+    world.wait_reason("queued", "NodeReserved", "WaitingForNode")
     world.patch(MODEL, "done", {"metadata": {"annotations": {ANNOTATION_EVALUATIONS: "once"}}})
     world.wait_reason("done", "EvaluationsRead", "EvaluationsListed", type_=MODEL)
     world.is_alone()

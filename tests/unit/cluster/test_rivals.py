@@ -23,6 +23,7 @@ class World:
         self.cache, self.version = Cache(), 0
         self.rivals = Rivals(self.cache, TypedCache(self.cache))
         self.recipe(epochs=30)
+        self.put(PROCESS, process("me", uid="me").to_wire())
         self.process("other", phase="Queued", **DATA)
 
     def put(self, type_: Any, raw: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +94,12 @@ def test_one_of_the_same_name_is_another(world: World) -> None:
     again = process("other", uid="successor", priority=3).to_wire()
     world.put(PROCESS, again)
     assert (world.of()["demo/other"].uid, world.of()["demo/other"].priority) == ("successor", 3)
+
+
+def test_one_whose_template_is_gone_is_a_rival_too(world: World) -> None:
+    world.of()
+    world.cache.drop(TEMPLATE, template().to_wire())
+    assert set(world.of()) == {"demo/other"}
 
 
 def test_what_is_gone_is_forgotten(world: World) -> None:
