@@ -73,7 +73,6 @@ def _is_of_this_run(found: VerifiedArtefacts, facts: ProcessFacts, attempt: Atte
 def _succeed(
     facts: ProcessFacts, draft: StatusDraft, attempt: Attempt, verified: VerifiedArtefacts
 ) -> None:
-    manifest = verified.manifest
     # Without its run.yaml nothing says what was resolved: no model is made of guesses.
     if facts.run is not None:
         name = results.model_name(facts.process, facts.model_made_by)
@@ -81,12 +80,5 @@ def _succeed(
         draft.actions.append(CreateModel(name=name, spec=spec))
         draft.changes["model"] = name
     close_attempt(facts, draft, attempt, Reason.TRAINING_SUCCEEDED)
-    done = results.finished_progress(draft.old.progress, manifest.epochs_trained, draft.now)
-    draft.changes.update(
-        artefacts=results.artefacts(verified),
-        evaluation=results.evaluation(manifest),
-        metrics=results.metric_values(manifest.dev.metrics),
-        progress=done,
-    )
-    draft.show(progress=display.progress(done), metric=results.primary(manifest))
+    results.take(draft, verified, draft.old.progress)
     draft.succeed(f"the model is at {verified.location}")

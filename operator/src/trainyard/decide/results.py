@@ -20,6 +20,7 @@ from trainyard.api.report import EpochReport, ProgressReport
 from trainyard.api.run import RunFile
 from trainyard.api.template import TrainingTemplateSpec
 from trainyard.decide import display
+from trainyard.decide.draft import StatusDraft
 from trainyard.decide.facts import ReceivedReport, VerifiedArtefacts
 from trainyard.decide.recipe import METRICS
 
@@ -91,6 +92,29 @@ def finished_progress(old: ProgressStatus | None, trained: int, now: datetime) -
         epochs=old.epochs if old is not None and old.epochs is not None else trained,
         last_updated_time=now.replace(microsecond=0),
     )
+
+
+def take(draft: StatusDraft, verified: VerifiedArtefacts, before: ProgressStatus | None) -> None:
+    """Put into status what a run has reached.
+
+    Parameters
+    ----------
+    draft
+        The status that is being made.
+    verified
+        Files of the run, which are what its manifest says.
+    before
+        Progress of the run so far; None: it was another process's.
+    """
+    manifest = verified.manifest
+    done = finished_progress(before, manifest.epochs_trained, draft.now)
+    draft.changes.update(
+        artefacts=artefacts(verified),
+        evaluation=evaluation(manifest),
+        metrics=metric_values(manifest.dev.metrics),
+        progress=done,
+    )
+    draft.show(progress=display.progress(done), metric=primary(manifest))
 
 
 def artefacts(verified: VerifiedArtefacts) -> Artefacts:

@@ -11,7 +11,7 @@ from trainyard.api.model import TrainedModel
 from trainyard.api.process import OnExistingRun
 from trainyard.api.process_status import ProcessPhase
 from trainyard.api.reasons import ConditionType, Reason
-from trainyard.decide import display, results
+from trainyard.decide import results
 from trainyard.decide.draft import POLL, StatusDraft
 from trainyard.decide.facts import (
     DecisionSettings,
@@ -85,17 +85,8 @@ def is_reused(facts: ProcessFacts, draft: StatusDraft) -> bool:
 
 
 def _take(facts: ProcessFacts, draft: StatusDraft, model: str, found: VerifiedArtefacts) -> None:
-    manifest = found.manifest
-    done = results.finished_progress(None, manifest.epochs_trained, draft.now)
-    draft.changes.update(
-        resolved=resolve_now(facts)[0],
-        model=model,
-        artefacts=results.artefacts(found),
-        evaluation=results.evaluation(manifest),
-        metrics=results.metric_values(manifest.dev.metrics),
-        progress=done,
-    )
-    draft.show(progress=display.progress(done), metric=results.primary(manifest))
+    draft.changes.update(resolved=resolve_now(facts)[0], model=model)
+    results.take(draft, found, before=None)
     said = f"nothing was trained: TrainedModel {model} has the same fingerprint"
     draft.condition(ConditionType.VALIDATED, True, Reason.VALID, "everything fits together")
     draft.condition(ConditionType.NODE_RESERVED, False, Reason.RELEASED, "no node is needed")
