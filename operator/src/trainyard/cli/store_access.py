@@ -64,10 +64,7 @@ def find_own_store(target: Target) -> StoreAccess | None:
     """
     if target.s3_endpoint is None:
         return None
-    try:
-        found = own_keys(target.aws_profile)
-    except BotoCoreError as error:
-        raise CommandError(f"the keys of the store cannot be read: {error}") from None
+    found = own_keys(target.aws_profile)
     if found is None:
         return None
     keys, keys_from = found
@@ -135,10 +132,7 @@ def _store_of(config_map: Json) -> StoreLocation | None:
 
 
 def _keys(api: ApiServer, target: Target, namespace: str) -> tuple[Credentials, str]:
-    try:
-        found = own_keys(target.aws_profile)
-    except BotoCoreError as error:
-        raise CommandError(f"the keys of the store cannot be read: {error}") from None
+    found = own_keys(target.aws_profile)
     if found is not None:
         return found
     shared = _keys_of_namespace(api, namespace)
@@ -152,13 +146,22 @@ def _keys(api: ApiServer, target: Target, namespace: str) -> tuple[Credentials, 
 
 
 def own_keys(aws_profile: str | None) -> tuple[Credentials, str] | None:
-    """Keys of the person: the environment or the files that every S3 tool reads."""
-    session = botocore.session.Session(profile=aws_profile)
-    resolver = session.get_component("credential_provider")
-    for source in _OF_A_MACHINE:
-        resolver.remove(source)
-    found = session.get_credentials()
-    keys = None if found is None else found.get_frozen_credentials()
+    """Keys of the person, and where they stand: the environment or the files of every S3 tool.
+
+    Raises
+    ------
+    CommandError
+        If they cannot be read.
+    """
+    try:
+        session = botocore.session.Session(profile=aws_profile)
+        resolver = session.get_component("credential_provider")
+        for source in _OF_A_MACHINE:
+            resolver.remove(source)
+        found = session.get_credentials()
+        keys = None if found is None else found.get_frozen_credentials()
+    except BotoCoreError as error:
+        raise CommandError(f"the keys of the store cannot be read: {error}") from None
     if found is None or keys is None or keys.access_key is None or keys.secret_key is None:
         return None
     named = f" (profile {aws_profile})" if aws_profile else ""

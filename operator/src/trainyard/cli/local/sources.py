@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError
-
 from trainyard.api.dataset import Dataset
 from trainyard.api.run import StoreLocation
 from trainyard.cli.errors import CommandError
@@ -115,10 +113,7 @@ def key_variables(target: Target) -> dict[str, str]:
 
 
 def _keys(target: Target) -> Credentials | None:
-    try:
-        found = own_keys(target.aws_profile)
-    except BotoCoreError as error:
-        raise CommandError(f"the keys of the store cannot be read: {error}") from None
+    found = own_keys(target.aws_profile)
     return None if found is None else found[0]
 
 
