@@ -6,8 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from trainyard.api.documents import DocumentError, canonical_json, digest, dump_yaml, load_yaml
+from trainyard.api.documents import (
+    DocumentError,
+    canonical_json,
+    digest,
+    dump_yaml,
+    first_problem,
+    load_yaml,
+)
 from trainyard.api.meta import Condition, ConditionStatus
 from trainyard.api.report import LastWords
 
@@ -103,3 +111,49 @@ class TestDigest:
             last_transition_time=datetime(2026, 11, 23, tzinfo=UTC),
         )
         assert b'"lastTransitionTime":"2026-11-23T00:00:00Z"' in canonical_json(made)
+
+
+class Inner(BaseModel):
+    epochs: int = Field(ge=1)
+
+
+class Whole(BaseModel):
+    parts: list[Inner]
+    most: int = 9
+
+    @model_validator(mode="after")
+    def few(self) -> Whole:
+        if len(self.parts) > self.most:
+            raise ValueError(f"{len(self.parts)} parts are more than most, which is {self.most}")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("document", "said", "shown"),
+    [
+        (
+            {"parts": [{"epochs": 1}, {"epochs": "x" * 100}]},
+            "parts.1.epochs: Input should be a valid integer, unable to parse string as an integer",
+            f" (given: {'x' * 80!r})",
+        ),
+        ({"parts": [{}]}, "parts.0.epochs: Field required", ""),
+        (
+            {"parts": [{"epochs": 1}], "most": 0},
+            "the document: 1 parts are more than most, which is 0",
+            "",
+        ),
+        (
+            7,
+            "the document: Input should be a valid dictionary or instance of Whole",
+            " (given: '7')",
+        ),
+    ],
+    ids=["a wrong value", "a missing one", "a rule about several fields", "no document at all"],
+)
+def test_the_first_problem_of_a_document_is_told_where_it_is_and_with_its_value_if_asked_for(
+    document: Any, said: str, shown: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Whole.model_validate(document)
+    assert first_problem(caught.value) == said
+    assert first_problem(caught.value, given=True) == said + shown

@@ -174,7 +174,7 @@ def test_a_folder_of_nothing_that_is_known_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--attribute", ""], "attribute cannot be ''"),
+        (["--attribute", ""], "attribute: String should have at least 1 character (given: '')"),
         (["--group-by", "(a|b"], "groupBy '(a|b' is no regular expression"),
         (["--format", "voc"], "no images found"),
     ],

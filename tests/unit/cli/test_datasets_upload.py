@@ -158,7 +158,7 @@ def test_files_that_were_there_before_are_told(
     [
         ("file:///tmp/x", "is no place in a bucket"),
         (f"s3://{BUCKET}/../x", "has a '..' segment"),
-        ("s3://Large/x", "the bucket cannot be used"),
+        ("s3://Large/x", "'s3://Large/x' cannot be used: bucket: "),
         ("s3://no-such-bucket/x", "does not exist; the endpoint came from your settings"),
     ],
 )

@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainyard.api._base import StrictModel
+from trainyard.api.documents import first_problem
 from trainyard.api.manifest import CHECKPOINT_NAME, CHECKPOINTS_FOLDER, CheckpointManifest
 from trainyard.api.report import EpochReport
 from trainyard.api.run import ResumeFrom, RunFile
@@ -32,7 +33,7 @@ from trainyard.stores import (
     parent,
 )
 from trainyard.stores.base import check_digest
-from trainyard_trainer.faults import InvalidRunFile, first_problem
+from trainyard_trainer.faults import InvalidRunFile
 
 HISTORY = "metrics.jsonl"
 NOTES = "training.json"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from ultralytics.nn.tasks import load_checkpoint
 
 from trainyard.api.capability import CapabilityType, Geometry, Output
+from trainyard.api.documents import first_problem
 from trainyard.api.engine_arguments import check_architecture
 from trainyard.api.report import LastWords
 from trainyard.api.template import Engine, Evaluation
@@ -18,7 +19,6 @@ from trainyard_trainer.config import CapabilityNote, ModelConfig, Origin, Thresh
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import DEFAULT_CONFIDENCE
 from trainyard_trainer.engines.yolo import YoloEngine, quieten_library
-from trainyard_trainer.faults import first_problem
 
 ATTRIBUTE = "class"
 """What the names of the library's classes are values of."""

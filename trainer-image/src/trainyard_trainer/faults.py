@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from trainyard.api.report import ExitCode, LastWords
 from trainyard.datasets.errors import BadData
 
@@ -82,10 +80,3 @@ class Ended(Exception):
     def __init__(self, code: ExitCode, words: LastWords) -> None:
         super().__init__(words.message)
         self.code, self.words = code, words
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first problem of a pydantic error as `field: what is wrong`, without its value."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps
 from pydantic import ValidationError
 
-from trainyard.api.documents import DocumentError, dump_yaml, load_yaml
+from trainyard.api.documents import DocumentError, dump_yaml, first_problem, load_yaml
 from trainyard.api.report import ExitCode
 from trainyard.datasets.errors import BadData
 from trainyard.datasets.images import ImageFacts, inspect, plain_image
 from trainyard_trainer.config import InputRule, ModelConfig
 from trainyard_trainer.engines import engine_for
 from trainyard_trainer.engines.base import Box, Prediction
-from trainyard_trainer.faults import Fault, first_problem
+from trainyard_trainer.faults import Fault
 
 if TYPE_CHECKING:
     import torch
@@ -126,13 +126,25 @@ def read_config(path: Path) -> ModelConfig:
         If it is not one.
     """
     try:
-        return ModelConfig.model_validate(load_yaml(path.read_bytes(), path.name))
+        return ModelConfig.model_validate(read_document(path))
+    except ValidationError as error:
+        raise UnusableModel(f"{path.name}: {first_problem(error)}") from None
+
+
+def read_document(path: Path) -> Any:
+    """What stands in the YAML file that describes a model, as yet unchecked.
+
+    Raises
+    ------
+    UnusableModel
+        If it cannot be read, or is no YAML.
+    """
+    try:
+        return load_yaml(path.read_bytes(), path.name)
     except OSError as error:
         raise UnusableModel(f"{path}: {error.strerror}") from None
     except DocumentError as error:
         raise UnusableModel(str(error)) from None
-    except ValidationError as error:
-        raise UnusableModel(f"{path.name}: {first_problem(error)}") from None
 
 
 def load(weights: Path, config: Path) -> Predictor:

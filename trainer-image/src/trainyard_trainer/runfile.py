@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from trainyard.api.documents import load_yaml
+from trainyard.api.documents import first_problem, load_yaml
 from trainyard.api.run import Sealed
-from trainyard_trainer.faults import InvalidRunFile, first_problem
+from trainyard_trainer.faults import InvalidRunFile
 
 S = TypeVar("S", bound=Sealed)
 

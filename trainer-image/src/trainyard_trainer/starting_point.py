@@ -6,13 +6,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from trainyard.api.documents import first_problem
 from trainyard.api.run import RunFile
 from trainyard.stores import DigestMismatch, ObjectNotFound, Store
 from trainyard.stores.digests import sha256_of
 from trainyard_trainer import model
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines.base import Base
-from trainyard_trainer.faults import InvalidRunFile, first_problem
+from trainyard_trainer.faults import InvalidRunFile
 
 
 def starting_point(store: Store, run: RunFile, path: Path) -> Base | None:

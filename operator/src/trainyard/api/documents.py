@@ -9,11 +9,33 @@ from contextlib import contextmanager
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+_LONGEST_VALUE = 80
+"""Characters of a value that are shown."""
 
 
 class DocumentError(ValueError):
     """A document that cannot be used; the message says which one, where, and why."""
+
+
+def first_problem(error: ValidationError, *, given: bool = False) -> str:
+    """The first thing that is wrong with a document, as `spec.field: what is wrong`.
+
+    Parameters
+    ----------
+    error
+        Of pydantic.
+    given
+        Whether to show the value, where there is one. It must not be a secret.
+    """
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the document"
+    # That of a rule of ours is a sentence of its own.
+    problem = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    if not given or first["type"] in ("missing", "value_error"):
+        return problem
+    return f"{problem} (given: {str(first['input'])[:_LONGEST_VALUE]!r})"
 
 
 class _NoAliasLoader(yaml.SafeLoader):

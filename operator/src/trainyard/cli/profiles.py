@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainyard.api._base import StrictModel
-from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.api.documents import DocumentError, first_problem, load_yaml
 from trainyard.cli.errors import CommandError
 
 CONFIG_ENV = "TRAINYARD_CONFIG"
@@ -113,11 +113,7 @@ def read_config(path: Path) -> ConfigFile:
     except DocumentError as error:
         raise CommandError(str(error)) from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise CommandError(
-            f"{path}: {where}: {first['msg']} (given: {str(first['input'])[:80]!r})"
-        ) from None
+        raise CommandError(f"{path}: {first_problem(error, given=True)}") from None
 
 
 def resolve(flags: Flags, environ: Mapping[str, str]) -> Target:

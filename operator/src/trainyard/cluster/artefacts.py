@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from trainyard.api.comparison import Comparison, SplitName
 from trainyard.api.dataset import Dataset
+from trainyard.api.documents import first_problem
 from trainyard.api.evaluation import (
     EVALUATION_BYTES,
     EVALUATIONS_LISTED,
@@ -107,7 +108,7 @@ class ArtefactReader:
         try:
             return VerifiedSnapshot(location, SnapshotManifest.model_validate_json(data))
         except ValidationError as error:
-            return Mismatch(f"{uri} is no snapshot: {error.errors()[0]['msg']}")
+            return Mismatch(f"{uri} is no snapshot: {first_problem(error)}")
 
     def evaluations(self, location: str) -> FoundEvaluations | Unavailable:
         """The evaluations of the model whose files lie at `location`.
@@ -144,11 +145,8 @@ class ArtefactReader:
         except (ObjectTooLarge, ObjectNotFound) as error:
             raise ArtefactMismatch(str(error)) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the document"
             raise ArtefactMismatch(
-                f"{entry.name} is no evaluation: {field}: "
-                f"{first['msg'].removeprefix('Value error, ')}"
+                f"{entry.name} is no evaluation: {first_problem(error)}"
             ) from None
         if entry.name != f"{found.plan}.json":
             raise ArtefactMismatch(

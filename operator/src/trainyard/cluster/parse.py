@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from trainyard.api.documents import first_problem
 from trainyard.api.meta import (
     ANNOTATION_IMAGE,
     ANNOTATION_RELEASE,
@@ -55,9 +56,7 @@ def typed(model: type[R], raw: Json) -> R:
         try:
             return model.model_validate({**raw, "status": {}})
         except ValidationError as error:
-            first = error.errors()[0]
-            path = ".".join(str(part) for part in first["loc"])
-            raise UnreadableObject(f"{path}: {first['msg']}") from None
+            raise UnreadableObject(first_problem(error)) from None
 
 
 def metadata(raw: Json) -> Json:

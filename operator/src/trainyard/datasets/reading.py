@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from trainyard.api.documents import first_problem
 from trainyard.api.manifest import SNAPSHOT_NAME, SnapshotManifest
 from trainyard.stores.base import Store, join
 from trainyard.stores.errors import StoreError
@@ -24,9 +25,7 @@ def read_snapshot(store: Store, uri: str) -> SnapshotManifest:
     try:
         return SnapshotManifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{place} is no snapshot: {where}: {first['msg']}") from None
+        raise StoreError(f"{place} is no snapshot: {first_problem(error)}") from None
 
 
 def download_samples(store: Store, uri: str, path: Path) -> SnapshotManifest:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from trainyard.api.capability import CapabilitySpec
 from trainyard.api.dataset import Dataset
-from trainyard.api.documents import digest
+from trainyard.api.documents import digest, first_problem
 from trainyard.api.process import Overrides, Splits, TrainingProcess
 from trainyard.api.process_status import Resolved, ResolvedInput
 from trainyard.api.run import (
@@ -42,11 +42,7 @@ def resolve_template(
     try:
         return TrainingTemplateSpec.model_validate(merged)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise OverrideError(
-            f"overrides.{path}: {first['msg']} (given: {str(first['input'])[:80]!r})"
-        ) from None
+        raise OverrideError(f"overrides.{first_problem(error, given=True)}") from None
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

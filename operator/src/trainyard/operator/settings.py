@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from trainyard.api._base import Sha256, StrictModel
-from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.api.documents import DocumentError, first_problem, load_yaml
 from trainyard.api.run import StoreLocation
 from trainyard.api.template import QUANTITY, ImageByDigest, Quantity
 from trainyard.decide.facts import OnBusyNode
@@ -311,10 +311,4 @@ def parse_settings(text: str | bytes, name: str = "settings") -> Settings:
     except DocumentError as error:
         raise SettingsError(str(error)) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "document"
-        if first["type"] == "value_error":
-            # A rule of ours about several fields: its sentence names them and their values.
-            raise SettingsError(f"{name}: {field}: {first['ctx']['error']}") from None
-        value = "" if first["type"] == "missing" else f" (given: {str(first['input'])[:80]!r})"
-        raise SettingsError(f"{name}: {field}: {first['msg']}{value}") from None
+        raise SettingsError(f"{name}: {first_problem(error, given=True)}") from None

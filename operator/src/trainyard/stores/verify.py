@@ -6,6 +6,7 @@ import hashlib
 
 from pydantic import ValidationError
 
+from trainyard.api.documents import first_problem
 from trainyard.api.manifest import (
     CHECKPOINT_NAME,
     CHECKPOINTS_FOLDER,
@@ -54,9 +55,7 @@ def verify_manifest(
     try:
         manifest = ArtefactManifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ArtefactMismatch(f"{uri} is no manifest: {where}: {first['msg']}") from None
+        raise ArtefactMismatch(f"{uri} is no manifest: {first_problem(error)}") from None
     names = {file.name for file in manifest.files}
     for role, name in manifest.roles.items():
         if name not in names:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from trainyard.api.documents import digest
+from trainyard.api.documents import digest, first_problem
 from trainyard.api.report import LastWords
 from trainyard.api.run import RunFile
 from trainyard.api.template import Hyperparameters
@@ -21,7 +21,7 @@ from trainyard.api.training_folder import TrainingFolder
 from trainyard.stores import Store, open_store
 from trainyard_trainer import console, termination
 from trainyard_trainer.ending import failed, told
-from trainyard_trainer.faults import InvalidRunFile, first_problem
+from trainyard_trainer.faults import InvalidRunFile
 from trainyard_trainer.folder import earlier, layout
 from trainyard_trainer.folder.layout import LaidOut
 from trainyard_trainer.logs import logged_to

@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.api.documents import first_problem
 from trainyard.api.training_folder import TASKS
 from trainyard.stores.digests import sha256_of
 from trainyard_trainer.config import ModelConfig
 from trainyard_trainer.engines.base import Trained, TrainSettings
-from trainyard_trainer.faults import Fault, first_problem
+from trainyard_trainer.faults import Fault
 from trainyard_trainer.folder.record import Record
-from trainyard_trainer.model import MaybeCode, UnusableModel, read_plain, weights_of
+from trainyard_trainer.model import (
+    MaybeCode,
+    UnusableModel,
+    read_document,
+    read_plain,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from trainyard_trainer.engines.engine import TrainingEngine
@@ -53,12 +59,7 @@ def read_config(path: Path) -> Described:
     UnusableModel
         If it is neither.
     """
-    try:
-        document = load_yaml(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UnusableModel(f"{path}: {error.strerror}") from None
-    except DocumentError as error:
-        raise UnusableModel(str(error)) from None
+    document = read_document(path)
     document = document if isinstance(document, dict) else {}
     if isinstance(document.get("task"), str) and isinstance(document.get("imgsz"), int):
         return Described(document["task"], document["imgsz"])

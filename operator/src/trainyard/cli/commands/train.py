@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
-from trainyard.api.documents import DocumentError, load_yaml
+from trainyard.api.documents import DocumentError, first_problem, load_yaml
 from trainyard.api.evaluation import EvaluationFile
 from trainyard.api.run import RunFile, StoreLocation
 from trainyard.api.training_folder import ARGUMENTS, BEST, TrainingFolder
@@ -177,9 +177,7 @@ def _opened(folder: Path) -> tuple[TrainingFolder, RunFile]:
     except DocumentError as error:
         raise CommandError(str(error)) from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CommandError(f"{places.run}: {where}: {first['msg']}") from None
+        raise CommandError(f"{places.run}: {first_problem(error)}") from None
     places.state.mkdir(exist_ok=True)
     return places, run
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from trainyard.api.dataset import Dataset, DatasetSpec, Selection
-from trainyard.api.documents import dump_yaml
+from trainyard.api.documents import dump_yaml, first_problem
 from trainyard.api.meta import ObjectMeta
 from trainyard.cli.errors import CommandError
 
@@ -37,9 +37,7 @@ def dataset_manifest(
             spec=DatasetSpec(description=description, selections=(selection,), group_by=group_by),
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CommandError(f"Dataset {name}: {where}: {first['msg']}") from None
+        raise CommandError(f"Dataset {name}: {first_problem(error)}") from None
 
 
 def manifest_text(datasets: Sequence[Dataset]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainyard.api.dataset import DataFormat, DataSource, S3Source, Selection, SelectionFilter
+from trainyard.api.documents import first_problem
 from trainyard.cli.data.guess import Guess, guess_format
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.files import SourceFiles
@@ -93,9 +94,7 @@ def s3_source(uri: str) -> S3Source:
     except InvalidUri as error:
         raise CommandError(str(error)) from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CommandError(f"{uri!r}: the {where} cannot be used: {first['msg']}") from None
+        raise CommandError(f"{uri!r} cannot be used: {first_problem(error)}") from None
 
 
 def selection_of(
@@ -120,11 +119,7 @@ def selection_of(
             class_names=shape.class_names,
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CommandError(
-            f"{where} cannot be {str(first['input'])[:80]!r}: {first['msg']}"
-        ) from None
+        raise CommandError(first_problem(error, given=True)) from None
 
 
 def understood(store: Store, uri: str, shape: Shape) -> tuple[DataFormat, Guess | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from trainyard.api.dataset import Dataset, Selection
-from trainyard.api.documents import DocumentError, load_documents
+from trainyard.api.documents import DocumentError, first_problem, load_documents
 from trainyard.cli.data.guess import Guess
 from trainyard.cli.errors import CommandError
 from trainyard.datasets.source import source_uri
@@ -96,8 +96,4 @@ def _dataset(item: object, file: str) -> Dataset:
     try:
         return Dataset.model_validate(item)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CommandError(
-            f"{file}: {where}: {first['msg']} (given: {str(first['input'])[:80]!r})"
-        ) from None
+        raise CommandError(f"{file}: {first_problem(error, given=True)}") from None

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from trainyard.api.capability import Capability
 from trainyard.api.dataset import Dataset
-from trainyard.api.documents import DocumentError, load_documents
+from trainyard.api.documents import DocumentError, first_problem, load_documents
 from trainyard.api.meta import GROUP, Json, Resource
 from trainyard.api.model import TrainedModel
 from trainyard.api.process import TrainingProcess
@@ -104,9 +104,7 @@ def read_manifests(place: Path) -> Manifests:
         try:
             objects[name] = model.model_validate(made)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            path = ".".join(str(part) for part in first["loc"])
-            problems.append(f"{where}: {kind} {name}: {path}: {first['msg']}")
+            problems.append(f"{where}: {kind} {name}: {first_problem(error)}")
     if problems:
         raise CommandError("\n".join(problems))
     return Manifests(
