@@ -130,7 +130,8 @@ def test_the_last_failure_that_the_limit_allows_names_both(world: World) -> None
     world.process("cats", retry={"limit": 1})
     message = world.fails("cats", "RetriesExhausted")
     assert message.startswith(
-        "attempt 2 failed too, and retry.limit is 1: TrainerError: it broke; see kubectl logs "
+        "attempt 2 failed too, and retry.limit is 1: TrainerError: the trainer failed with "
+        "it broke; see kubectl logs "
     )
     world.wait_released()
     assert len(world.jobs("cats")) == 2

@@ -21,7 +21,7 @@ def test_describe_shows_cause_remedy_and_the_end_of_the_log(world: World) -> Non
             "give the node more of it",
         ),
         "credentials": (
-            fails(69, "StoreAccessDenied", "the store refuses access to s3://b/k (403)"),
+            fails(77, "StoreAccessDenied", "the store refuses access to s3://b/k (403)"),
             "correct the keys in the namespace's Secret trainyard-store",
         ),
     }

@@ -216,7 +216,7 @@ def test_only_a_snapshot_is_tried_again_by_its_job_and_not_over_bad_data() -> No
     spec = BUNDLES["snapshot"].job["spec"]
     assert spec["backoffLimit"] > 0
     fails, ignored = spec["podFailurePolicy"]["rules"]
-    assert (fails["action"], fails["onExitCodes"]["values"]) == ("FailJob", [65, 78])
+    assert (fails["action"], fails["onExitCodes"]["values"]) == ("FailJob", [65, 77, 78])
     assert ignored == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
 
 

@@ -65,6 +65,11 @@ CASES: dict[str, tuple[PodFacts | None, Reason, str]] = {
         "the object store did not answer, or answered with an error of its own: see whether the "
         "store is up and can be reached from the nodes",
     ),
+    "refused keys by the exit code": (
+        replace(FAILED_POD, exit_code=77),
+        Reason.STORE_ACCESS_DENIED,
+        Reason.STORE_ACCESS_DENIED.sentence,
+    ),
     "a full disk by the exit code": (
         replace(FAILED_POD, exit_code=74),
         Reason.DISK_FULL,

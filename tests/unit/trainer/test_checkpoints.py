@@ -258,7 +258,7 @@ def test_a_damaged_file_of_a_checkpoint_is_refused(
         data[len(data) // 2] ^= 1
         bench.store.write_bytes(uri, bytes(data))
     ended = run_here(sealed(document))
-    assert (ended.code, ended.words.reason) == (ExitCode.STORE_UNAVAILABLE, "StoreUnavailable")
+    assert (ended.code, ended.words.reason) == (ExitCode.STORE_UNAVAILABLE, "StoreContentUnusable")
     said = "does not exist" if damage == "gone" else "it was damaged or changed"
     assert uri in ended.words.message
     assert said in ended.words.message
@@ -298,7 +298,7 @@ def test_another_checkpoint_json_than_the_operator_named_is_refused(
     document = going_on(killed[0], bench.store, killed[1])
     document["resume"]["sha256"] = "0" * 64
     ended = run_here(sealed(document))
-    assert (ended.code, ended.words.reason) == (ExitCode.STORE_UNAVAILABLE, "StoreUnavailable")
+    assert (ended.code, ended.words.reason) == (ExitCode.STORE_UNAVAILABLE, "StoreContentUnusable")
     assert "checkpoint.json has the SHA-256" in ended.words.message
     assert f"expected {'0' * 64}" in ended.words.message
 

@@ -30,7 +30,7 @@ from trainyard_trainer.progress import thinned
         (faults.LossNotFinite("x"), ExitCode.LOSS_NOT_FINITE, "LossNotFinite"),
         (faults.BaseModelUnusable("x"), ExitCode.BASE_MODEL_UNUSABLE, "BaseModelUnusable"),
         (faults.ArtefactUploadFailed("x"), ExitCode.STORE_UNAVAILABLE, "ArtefactUploadFailed"),
-        (AccessDenied("x"), ExitCode.STORE_UNAVAILABLE, "StoreAccessDenied"),
+        (AccessDenied("x"), ExitCode.ACCESS_DENIED, "StoreAccessDenied"),
         (StoreUnavailable("x"), ExitCode.STORE_UNAVAILABLE, "StoreUnavailable"),
         (BucketNotFound("x"), ExitCode.STORE_UNAVAILABLE, "StoreContentUnusable"),
         (DigestMismatch("x"), ExitCode.STORE_UNAVAILABLE, "StoreContentUnusable"),

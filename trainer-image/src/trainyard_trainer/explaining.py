@@ -37,8 +37,12 @@ def _explained(error: BaseException) -> tuple[ExitCode, str, str]:
         return error.exit_code, error.reason, text
     if isinstance(error, BadData):
         return ExitCode.BAD_DATA, error.reason, text
+    if isinstance(error, AccessDenied):
+        return ExitCode.ACCESS_DENIED, Reason.STORE_ACCESS_DENIED, text
+    if isinstance(error, _STORE_CONTENT):
+        return ExitCode.STORE_UNAVAILABLE, Reason.STORE_CONTENT_UNUSABLE, text
     if isinstance(error, StoreError):
-        return ExitCode.STORE_UNAVAILABLE, _of_store(error), text
+        return ExitCode.STORE_UNAVAILABLE, Reason.STORE_UNAVAILABLE, text
     if isinstance(error, DocumentError):
         return ExitCode.BAD_CONFIG, Reason.INVALID_RUN_FILE, text
     if isinstance(error, DiskFull):
@@ -53,11 +57,3 @@ def _explained(error: BaseException) -> tuple[ExitCode, str, str]:
         said = f"no room is left on the disk under {workdir()}: {Reason.DISK_FULL.remedy}"
         return ExitCode.DISK_FULL, Reason.DISK_FULL, said
     return ExitCode.INTERNAL_ERROR, Reason.TRAINER_ERROR, f"{type(error).__name__}: {text}"
-
-
-def _of_store(error: StoreError) -> Reason:
-    if isinstance(error, AccessDenied):
-        return Reason.STORE_ACCESS_DENIED
-    if isinstance(error, _STORE_CONTENT):
-        return Reason.STORE_CONTENT_UNUSABLE
-    return Reason.STORE_UNAVAILABLE

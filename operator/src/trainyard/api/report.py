@@ -34,13 +34,15 @@ class ExitCode(IntEnum):
     BAD_DATA = 65
     """EX_DATAERR: labels, images or a checkpoint that cannot be used."""
     STORE_UNAVAILABLE = 69
-    """EX_UNAVAILABLE: the object store did not answer, or refused."""
+    """EX_UNAVAILABLE: the object store did not answer, or does not have what is needed."""
     INTERNAL_ERROR = 70
     """EX_SOFTWARE: a fault of the trainer or of a library."""
     DISK_FULL = 74
     """EX_IOERR: no room was left on the disk."""
     STOPPED = 75
     """EX_TEMPFAIL: stopped from outside."""
+    ACCESS_DENIED = 77
+    """EX_NOPERM: the object store refuses the credentials, or what is asked with them."""
     BAD_CONFIG = 78
     """EX_CONFIG: the run file cannot be used."""
     GPU_NOT_VISIBLE = 80

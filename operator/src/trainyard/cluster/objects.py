@@ -144,12 +144,16 @@ _SNAPSHOT_RETRIES: Json = {
     "podFailurePolicy": {
         "rules": [
             {
-                # The same data and the same run file would end the same way.
+                # The same data, run file or keys would end the same way.
                 "action": "FailJob",
                 "onExitCodes": {
                     "containerName": pods.CONTAINER,
                     "operator": "In",
-                    "values": [int(ExitCode.BAD_DATA), int(ExitCode.BAD_CONFIG)],
+                    "values": [
+                        int(ExitCode.BAD_DATA),
+                        int(ExitCode.ACCESS_DENIED),
+                        int(ExitCode.BAD_CONFIG),
+                    ],
                 },
             },
             # Evicted, preempted, drained, or its node is gone: no fault of the pod.

@@ -12,6 +12,7 @@ from trainyard.decide.not_started import LONGEST
 _BY_EXIT_CODE: dict[int, Reason] = {
     ExitCode.BAD_DATA: Reason.BAD_DATA,
     ExitCode.STORE_UNAVAILABLE: Reason.STORE_UNAVAILABLE,
+    ExitCode.ACCESS_DENIED: Reason.STORE_ACCESS_DENIED,
     ExitCode.DISK_FULL: Reason.DISK_FULL,
     ExitCode.STOPPED: Reason.INTERRUPTED,
     ExitCode.BAD_CONFIG: Reason.INVALID_RUN_FILE,
