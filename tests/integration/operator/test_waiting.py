@@ -108,7 +108,7 @@ def test_what_a_run_refers_to_is_waited_for_by_name_and_the_run_starts_when_it_i
     world.dataset("train", suspend=True)
     world.wait_phase(DATASET, "train", "Draft")
     draft = world.wait_reason("cats", "Validated", "DatasetNotReady")["message"]
-    assert draft.startswith("waiting for Dataset train, which is ")
+    assert draft.startswith("waiting for Dataset train: a draft: set spec.suspend to false"), draft
     assert world.row(PROCESS, "cats")["REASON"] == "DatasetNotReady"
     world.dataset("dev")
     world.wait_phase(DATASET, "dev", "Ready")
