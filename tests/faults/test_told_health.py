@@ -97,6 +97,7 @@ def test_a_watch_that_says_nothing_makes_it_unhealthy_and_the_word_of_another_ch
     assert scrape(small.operator)["trainyard_healthy"] == 1
 
 
+@pytest.mark.full
 def test_a_standby_is_ill_as_well_when_it_is_told_nothing(
     small: Plot, standby: ForkedOperator
 ) -> None:
@@ -142,6 +143,7 @@ def test_what_was_deleted_while_the_watches_were_forgotten_is_noticed_in_good_he
     assert is_well(small.operator)
 
 
+@pytest.mark.full
 def test_connections_that_break_again_and_again_are_no_illness(small: Plot) -> None:
     begun = time.monotonic()
     number = 0
@@ -168,6 +170,7 @@ def test_a_watch_that_is_refused_ends_the_operator_and_the_next_one_goes_on(smal
     assert len(small.succeeds("cats")["attempts"]) == 1
 
 
+@pytest.mark.full
 def test_an_api_server_that_is_away_makes_it_ill_only_when_a_resync_is_long_overdue(
     small: Plot,
 ) -> None:
@@ -181,6 +184,7 @@ def test_an_api_server_that_is_away_makes_it_ill_only_when_a_resync_is_long_over
     eventually("its health", lambda: is_well(small.operator), within=30)
 
 
+@pytest.mark.full
 def test_an_operator_that_cannot_list_is_healthy_and_not_ready(
     new_plot: PlotMaker,
 ) -> None:
@@ -197,6 +201,7 @@ def test_an_operator_that_cannot_list_is_healthy_and_not_ready(
     eventually("it being ready", lambda: is_well(plot.operator), within=60)
 
 
+@pytest.mark.full
 def test_pods_that_come_and_go_while_paused_are_no_illness(small: Plot) -> None:
     """SIGSTOP: on its return an operator is late with everything, and has missed nothing."""
     trainer = small.held("cats")
