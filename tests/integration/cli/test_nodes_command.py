@@ -31,6 +31,28 @@ WHY = (
 )
 
 
+def on_a_terminal(team: Team, *arguments: str, answer: str = "") -> tuple[int, str]:
+    """Exit code and output of a command on a terminal of 100 columns; a question is answered."""
+    mine, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (30, 100))
+    environ = {**os.environ, "TRAINYARD_KUBECONFIG": str(team.admin), "TERM": "xterm-256color"}
+    environ.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "trainyard.cli", *arguments]
+    running = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # The other side is closed.
+        while chunk := os.read(mine, 4096):
+            shown += chunk
+            if shown.endswith(b"[y/N]: "):
+                os.write(mine, f"{answer}\n".encode())
+    code = running.wait(timeout=30)
+    os.close(mine)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    print(text)
+    return code, text
+
+
 def row(team: Team, said: str) -> str:
     [found] = [line for line in said.splitlines() if line.startswith(f"{team.node} ")]
     return found
@@ -143,21 +165,8 @@ def test_the_tables_fit_a_terminal_of_100_columns(team: Team) -> None:
     team.lock("cats")
     trains(team, timedelta(hours=20, minutes=42))
     team.process("dogs", "Queued")
-    mine, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (30, 100))
-    environ = {**os.environ, "TRAINYARD_KUBECONFIG": str(team.admin), "TERM": "xterm-256color"}
-    environ.pop("COLUMNS", None)
-    command = [sys.executable, "-m", "trainyard.cli", "nodes"]
-    running = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # The other side is closed.
-        while chunk := os.read(mine, 4096):
-            shown += chunk
-    assert running.wait(timeout=30) == 0
-    os.close(mine)
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
-    print(text)
+    code, text = on_a_terminal(team, "nodes")
+    assert code == 0
     lines = [line for line in text.splitlines() if line.startswith(team.node)]
     assert len(lines) == 2
     assert max(map(len, text.splitlines())) <= 100
@@ -223,25 +232,12 @@ def test_without_a_terminal_nothing_is_released_unless_yes_is_given(team: Team) 
 def test_on_a_terminal_the_person_is_asked(team: Team, answer: str, code: int) -> None:
     team.kubelet.add_node(team.node)
     lock = team.lock("cats", quarantined=WHY)
-    mine, theirs = pty.openpty()
-    environ = {**os.environ, "TRAINYARD_KUBECONFIG": str(team.admin)}
-    command = [sys.executable, "-m", "trainyard.cli", "nodes", "release", team.node]
     with operator_that_believes(team, lock):
-        running = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # The other side is closed.
-            while chunk := os.read(mine, 4096):
-                shown += chunk
-                if shown.endswith(b"[y/N]: "):
-                    os.write(mine, f"{answer}\n".encode())
-        running.wait(timeout=30)
-    os.close(mine)
-    print(shown.decode())
-    assert running.returncode == code
+        ended, text = on_a_terminal(team, "nodes", "release", team.node, answer=answer)
+    assert ended == code
     assert (ANNOTATION_RELEASE in team.node_annotations()) == (code == 0)
-    assert b"otherwise two trainings will run on it at once" in shown
-    assert (f"node {team.node} was not released" in shown.decode()) == (code == 1)
+    assert "otherwise two trainings will run on it at once" in text
+    assert (f"node {team.node} was not released" in text) == (code == 1)
 
 
 def test_a_node_without_a_lock_is_not_released(team: Team) -> None:

@@ -29,15 +29,7 @@ def hiding(world: World) -> Iterator[World]:
 
 @pytest.fixture
 def theirs(world: World) -> Iterator[World]:
-    made = World(
-        api=world.api,
-        kubelet=world.kubelet,
-        operator=world.operator,
-        account=world.account,
-        store=world.store,
-        kubectl_program=world.kubectl_program,
-        kubeconfig=world.kubeconfig,
-    ).build()
+    made = world.neighbour()
     yield made
     made.demolish()
 

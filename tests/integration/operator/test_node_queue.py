@@ -109,15 +109,7 @@ def test_a_process_of_another_namespace_waits_as_well(world: World) -> None:
     world.ready_inputs()
     hold = world.process("first", held=True)
     assert hold.started.wait(60)
-    other = World(
-        api=world.api,
-        kubelet=world.kubelet,
-        operator=world.operator,
-        account=world.account,
-        store=world.store,
-        kubectl_program=world.kubectl_program,
-        kubeconfig=world.kubeconfig,
-    ).build()
+    other = world.neighbour()
     try:
         other.ready_inputs()
         other.process("second", targetNode=world.node)

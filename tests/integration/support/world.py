@@ -7,7 +7,7 @@ import json
 import secrets
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ CLASSES = ("cat", "dog")
 KINDS = {type_.kind: type_ for type_ in (CAPABILITY, DATASET, TEMPLATE, PROCESS)}
 
 
+def _new_name() -> str:
+    return f"team-{secrets.token_hex(3)}"
+
+
 @dataclass
 class World:
     """What one test has for itself.
@@ -64,7 +68,7 @@ class World:
     store: Store
     kubectl_program: Path
     kubeconfig: Path
-    namespace: str = field(default_factory=lambda: f"team-{secrets.token_hex(3)}")
+    namespace: str = field(default_factory=_new_name)
 
     @property
     def node(self) -> str:
@@ -92,6 +96,10 @@ class World:
             lambda: self.api.get(SERVICE_ACCOUNT, "default", self.namespace),
         )
         return self
+
+    def neighbour(self) -> World:
+        """Another namespace of the same cluster, with nodes of its own; to be demolished."""
+        return replace(self, namespace=_new_name()).build()
 
     def demolish(self) -> None:
         """Let everything go; the namespace controller finishes in its own time."""

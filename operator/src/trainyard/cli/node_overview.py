@@ -223,11 +223,13 @@ def gpus(node: NodeFacts) -> int:
 
 def _waiting(processes: Iterable[TrainingProcess]) -> list[TrainingProcess]:
     """Those that stand in the queue, as the operator sees them, the next one first."""
-    known = [item for item in processes if item.metadata.creation_timestamp is not None]
-    return sorted(
-        (process for process in known if waits(as_rival(process))),
-        key=lambda process: order(as_rival(process)),
-    )
+    known = [
+        (as_rival(process), process)
+        for process in processes
+        if process.metadata.creation_timestamp is not None
+    ]
+    queue = [(order(rival), process) for rival, process in known if waits(rival)]
+    return [process for _, process in sorted(queue, key=lambda item: item[0])]
 
 
 def lock_of(raw: Json) -> Lock:
